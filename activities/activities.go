@@ -1,0 +1,146 @@
+// Package activities is what drover's workflows do to the world: clouds, instances
+// over SSH, the output store, and Temporal itself. Its functions are thin: the work is
+// in the packages under internal.
+package activities
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/worker"
+
+	"drover/internal/api"
+)
+
+// Activities are drover's activities, with what they share: connections, drivers and
+// stores. Make one with New.
+type Activities struct {
+	client   client.Client
+	stateDir string
+
+	mu     sync.Mutex
+	keys   map[string]*access // by key file
+	stores map[string]*openStore
+}
+
+// New returns activities that talk to Temporal through c and keep what they must keep
+// on this machine (a generated key, output without a store, local instances) under
+// stateDir, an absolute path.
+func New(c client.Client, stateDir string) *Activities {
+	return &Activities{client: c, stateDir: stateDir, keys: map[string]*access{}, stores: map[string]*openStore{}}
+}
+
+// Register registers all activities with a worker, under their names in package api.
+func (a *Activities) Register(w worker.ActivityRegistry) {
+	for name, function := range map[string]any{
+		api.CreateInstanceActivity:  a.CreateInstance,
+		api.AwaitAddressActivity:    a.AwaitAddress,
+		api.BootProbeActivity:       a.BootProbe,
+		api.CopyRunnerActivity:      a.CopyRunner,
+		api.RunProbeActivity:        a.RunProbe,
+		api.WatchActivity:           a.Watch,
+		api.RunContainerActivity:    a.RunContainer,
+		api.KillContainerActivity:   a.KillContainer,
+		api.DestroyInstanceActivity: a.DestroyInstance,
+		api.TagInstanceActivity:     a.TagInstance,
+		api.ExplainBootActivity:     a.ExplainBoot,
+		api.PrepareFleetActivity:    a.PrepareFleet,
+		api.DeliverActivity:         a.Deliver,
+		api.SubmitActivity:          a.SubmitContainer,
+		api.AskStatusActivity:       a.AskStatus,
+	} {
+		w.RegisterActivityWithOptions(function, activity.RegisterOptions{Name: name})
+	}
+}
+
+// Close closes all connections and stores. No activity may run any more.
+func (a *Activities) Close() error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, k := range a.keys {
+		k.pool.Close()
+	}
+	var errs []error
+	for _, s := range a.stores {
+		if s.store != nil {
+			errs = append(errs, s.store.Close())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// keyFile returns the path of the private key that a fleet logs in with.
+func (a *Activities) keyFile(configured string) string {
+	if configured != "" {
+		return configured
+	}
+	return filepath.Join(a.stateDir, "ssh", "id_ed25519")
+}
+
+// again is an expected failure: it is retried after the delay, and is in nobody's
+// error log.
+func again(delay time.Duration, err error) error {
+	return temporal.NewApplicationErrorWithOptions(err.Error(), "again", temporal.ApplicationErrorOptions{
+		NextRetryDelay: delay, Category: temporal.ApplicationErrorCategoryBenign,
+	})
+}
+
+// final is a failure that no retry can mend.
+func final(kind string, err error, details ...any) error {
+	return temporal.NewApplicationErrorWithOptions(err.Error(), kind, temporal.ApplicationErrorOptions{
+		NonRetryable: true, Category: temporal.ApplicationErrorCategoryBenign, Details: details,
+	})
+}
+
+// errHandover ends a long activity on a worker that stops, so that another takes it
+// over at once.
+var errHandover = errors.New("the worker stops: another one takes over")
+
+// heartbeatInterval is the time between heartbeats of long activities. The worker's
+// MaxHeartbeatThrottleInterval should not be longer.
+const heartbeatInterval = 4 * time.Second
+
+// long prepares a long activity: it heartbeats with what details returns until stop
+// is called, and its context ends, with errHandover as the cause, when the worker
+// stops.
+func long(ctx context.Context, details func() any) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	stopping := activity.GetWorkerStopChannel(ctx)
+	ticker := time.NewTicker(heartbeatInterval)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		defer ticker.Stop()
+		for {
+			activity.RecordHeartbeat(ctx, details())
+			select {
+			case <-ctx.Done():
+				return
+			case <-stopping:
+				cancel(errHandover)
+				return
+			case <-ticker.C:
+			}
+		}
+	}()
+	return ctx, func() { cancel(context.Canceled); <-done }
+}
+
+// interrupted returns the error with which a long activity ends because its context
+// has, or nil if the context has not.
+func interrupted(ctx context.Context) error {
+	switch cause := context.Cause(ctx); {
+	case cause == nil:
+		return nil
+	case errors.Is(cause, errHandover):
+		return again(time.Millisecond, errHandover)
+	default:
+		return ctx.Err()
+	}
+}

@@ -1,0 +1,240 @@
+package activities
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"strings"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+
+	"drover/internal/api"
+	"drover/internal/cloud"
+	"drover/internal/fleetspec"
+	"drover/internal/runner/embedded"
+	"drover/internal/sshexec"
+)
+
+// access is how this worker logs in to the instances of fleets that share a key.
+type access struct {
+	key    sshexec.Key
+	signer ssh.Signer
+	pool   *sshexec.Pool
+}
+
+// access returns the access with a key file of the fleet's spec; empty: a key of our
+// own, made when it is first needed.
+func (a *Activities) access(configured string) (*access, error) {
+	file := a.keyFile(configured)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if k := a.keys[file]; k != nil {
+		return k, nil
+	}
+	load := sshexec.LoadKey
+	if configured == "" {
+		load = sshexec.LoadOrCreateKey
+	}
+	key, err := load(file)
+	if err != nil {
+		return nil, err
+	}
+	k := &access{key: key, signer: key.Signer(), pool: sshexec.New(key.Signer())}
+	a.keys[file] = k
+	return k, nil
+}
+
+// target returns where to log in to a machine, and which host key it must have.
+func (a *Activities) target(m api.Machine) (*sshexec.Pool, sshexec.Target, error) {
+	access, err := a.access(m.SSH.KeyFile)
+	if err != nil {
+		return nil, sshexec.Target{}, err
+	}
+	_, host, err := sshexec.DeriveHostKey(access.key, m.Name)
+	if err != nil {
+		return nil, sshexec.Target{}, err
+	}
+	return access.pool, sshexec.Target{Address: m.Address, User: m.SSH.User, HostKeys: []ssh.PublicKey{host}}, nil
+}
+
+// BootProbe returns once the instance answers SSH, proves that it is the right one,
+// and the boot probe command exits 0. One attempt tries to connect for an interval.
+func (a *Activities) BootProbe(ctx context.Context, in api.BootProbeInput) error {
+	pool, target, err := a.target(in.Machine)
+	if err != nil {
+		return err
+	}
+	deadline := time.Now().Add(in.Interval.D())
+	for {
+		err := pool.Run(ctx, target, sshexec.Command{Line: in.Command})
+		if err == nil {
+			return nil
+		}
+		if err := a.checkAlive(ctx, in.Machine); err != nil {
+			return err
+		}
+		var exit *sshexec.ExitError
+		switch {
+		case errors.As(err, &exit):
+			return again(in.Interval.D(), fmt.Errorf("boot probe: %w", err))
+		case errors.Is(err, sshexec.ErrAuthentication):
+			return again(max(in.Interval.D(), 5*time.Second), err)
+		case time.Now().After(deadline):
+			return again(time.Millisecond, err)
+		}
+		if err := pause(ctx, 100*time.Millisecond); err != nil {
+			return err
+		}
+	}
+}
+
+// CopyRunner puts the runner onto the instance, unless it is there, and returns its
+// path.
+func (a *Activities) CopyRunner(ctx context.Context, in api.CopyRunnerInput) (string, error) {
+	directory := path.Join(in.Machine.Root, in.Runner.Directory)
+	if in.Machine.Root != "" {
+		directory = in.Machine.Root + in.Runner.Directory
+	}
+	if in.Runner.Source == "" {
+		return path.Join(directory, "runner"), nil
+	}
+	pool, target, err := a.target(in.Machine)
+	if err != nil {
+		return "", err
+	}
+	arch, err := pool.Uname(ctx, target)
+	if err != nil {
+		return "", a.sshFailed(ctx, in.Machine, err)
+	}
+	program, err := runnerProgram(in.Runner, arch)
+	if err != nil {
+		return "", final(api.ErrorInvalid, err)
+	}
+	sum := sha256.Sum256(program)
+	file := path.Join(directory, "runner-"+hex.EncodeToString(sum[:]))
+	_, err = pool.Install(ctx, target, sshexec.File{Path: file, Mode: 0o700, Content: program})
+	if err != nil {
+		return "", a.sshFailed(ctx, in.Machine, err)
+	}
+	return file, nil
+}
+
+// runnerProgram returns the program that the spec asks for.
+func runnerProgram(r fleetspec.Runner, arch string) ([]byte, error) {
+	if r.Source == "embedded" {
+		return embedded.Binary(arch)
+	}
+	program, err := os.ReadFile(r.Source)
+	if err != nil {
+		return nil, fmt.Errorf("runner.source: %w", err)
+	}
+	return program, nil
+}
+
+// checkRunner says what is wrong with the spec's runner on this worker, if anything.
+func checkRunner(r fleetspec.Runner) error {
+	if r.Source == "" {
+		return nil
+	}
+	_, err := runnerProgram(r, "amd64")
+	return err
+}
+
+// RunProbe lists what runs on the instance.
+func (a *Activities) RunProbe(ctx context.Context, m api.Machine) (api.Listing, error) {
+	listing, err := a.list(ctx, m)
+	if err != nil {
+		return listing, a.sshFailed(ctx, m, err)
+	}
+	return listing, nil
+}
+
+func (a *Activities) list(ctx context.Context, m api.Machine) (api.Listing, error) {
+	pool, target, err := a.target(m)
+	if err != nil {
+		return api.Listing{}, err
+	}
+	var out bytes.Buffer
+	if err := pool.Run(ctx, target, sshexec.Command{Line: sshexec.Quote(m.Runner) + " list", Stdout: &out}); err != nil {
+		return api.Listing{}, fmt.Errorf("run probe: %w", err)
+	}
+	return parseListing(out.String()), nil
+}
+
+// parseListing reads what `runner list` prints. Lines that it does not know are
+// ignored: they are of another fleet, or of a later version.
+func parseListing(out string) api.Listing {
+	var l api.Listing
+	for line := range strings.Lines(out) {
+		fields := strings.Fields(line)
+		switch {
+		case len(fields) == 1 && fields[0] == "broken":
+			l.Broken = true
+		case len(fields) == 1 && api.CheckContainerID(fields[0]) == nil:
+			l.Containers = append(l.Containers, fields[0])
+		case len(fields) == 2 && fields[1] == "stale" && api.CheckContainerID(fields[0]) == nil:
+			l.Containers = append(l.Containers, fields[0])
+			l.Stale = append(l.Stale, fields[0])
+		}
+	}
+	return l
+}
+
+// sshFailed makes of a failure over SSH one that is retried, or that says that the
+// instance is gone.
+func (a *Activities) sshFailed(ctx context.Context, m api.Machine, err error) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if gone := a.checkAlive(ctx, m); gone != nil {
+		return gone
+	}
+	delay := time.Second
+	if errors.Is(err, sshexec.ErrAuthentication) {
+		delay = 5 * time.Second
+	}
+	return again(delay, err)
+}
+
+// ExplainBoot says what a person needs to know about a boot that failed: how often
+// the step was tried, its last error, and what the console says.
+func (a *Activities) ExplainBoot(ctx context.Context, in api.ExplainInput) (string, error) {
+	described, err := a.client.DescribeWorkflowExecution(ctx, in.WorkflowID, in.RunID)
+	if err != nil {
+		return "", err
+	}
+	var text strings.Builder
+	for _, pending := range described.GetPendingActivities() {
+		if pending.GetActivityType().GetName() == api.ExplainBootActivity || pending.GetLastFailure() == nil {
+			continue
+		}
+		fmt.Fprintf(&text, "tried %d times; last error: %s", pending.GetAttempt(), pending.GetLastFailure().GetMessage())
+	}
+	driver, err := a.driver(in.Machine.Fleet, in.Machine.Driver, in.Machine.Local)
+	if err != nil {
+		return "", err
+	}
+	if consoler, ok := driver.(cloud.Consoler); ok {
+		console, err := consoler.ConsoleOutput(ctx, in.Machine.Name)
+		switch {
+		case err != nil:
+			fmt.Fprintf(&text, "; no console output: %v", err)
+		case strings.TrimSpace(console) != "":
+			fmt.Fprintf(&text, "; console output: %s", lastLines(console, 20))
+		}
+	}
+	return cmp.Or(text.String(), "no attempt has failed: it did not answer in time"), nil
+}
+
+// lastLines returns the last n lines of a text.
+func lastLines(text string, n int) string {
+	lines := strings.Split(strings.TrimSpace(text), "\n")
+	return strings.Join(lines[max(0, len(lines)-n):], "\n")
+}

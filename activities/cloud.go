@@ -1,0 +1,223 @@
+package activities
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+
+	"drover/internal/api"
+	"drover/internal/cloud"
+	"drover/internal/cloud/local"
+	"drover/internal/fleetspec"
+	"drover/internal/sshexec"
+)
+
+// CreateInstance asks the cloud for an instance. It may be called again: there is at
+// most one.
+func (a *Activities) CreateInstance(ctx context.Context, in api.CreateInput) (api.Machine, error) {
+	m := in.Machine
+	driver, err := a.driver(m.Fleet, m.Driver, m.Local)
+	if err != nil {
+		return m, err
+	}
+	access, err := a.access(m.SSH.KeyFile)
+	if err != nil {
+		return m, final(api.ErrorInvalid, err)
+	}
+	hostKey, _, err := sshexec.DeriveHostKey(access.key, m.Name)
+	if err != nil {
+		return m, final(api.ErrorInvalid, err)
+	}
+	instance, err := driver.Create(ctx, cloud.CreateRequest{
+		Name: m.Name, ProviderType: in.Type.ProviderType, Preemptible: in.Type.Preemptible,
+		Tags: map[string]string{
+			cloud.TagFleet: m.Fleet, cloud.TagInstance: m.Name, cloud.TagType: in.Type.Name,
+			cloud.TagIdleBehavior: string(in.Behavior), cloud.TagSecret: sshexec.DeriveSecret(access.key, m.Name),
+		},
+		AuthorizedKey: string(ssh.MarshalAuthorizedKey(access.signer.PublicKey())),
+		HostKey:       hostKey, User: m.SSH.User, InitCommand: in.InitCommand,
+	})
+	if err != nil {
+		return m, refusal(err)
+	}
+	return located(m, instance), nil
+}
+
+// refusal makes of a driver's error one that the workflow understands.
+func refusal(err error) error {
+	var e *cloud.Error
+	if !errors.As(err, &e) || e.Class == "" || e.Class == cloud.NotFound {
+		return err
+	}
+	return final(api.ErrorRefused, err, api.CreateRefusal{
+		Class: string(e.Class), Scope: string(e.Scope), Group: e.Group, RetryAt: e.RetryAt, Message: err.Error(),
+	})
+}
+
+// located fills in what the cloud says about where an instance is.
+func located(m api.Machine, instance cloud.Instance) api.Machine {
+	m.CloudID, m.Root = instance.CloudID, instance.Root
+	if instance.Address != "" {
+		m.Address = net.JoinHostPort(instance.Address, strconv.Itoa(cmp.Or(instance.Port, m.SSH.Port)))
+	}
+	return m
+}
+
+// AwaitAddress returns the machine with its address once it has one.
+func (a *Activities) AwaitAddress(ctx context.Context, m api.Machine) (api.Machine, error) {
+	driver, err := a.driver(m.Fleet, m.Driver, m.Local)
+	if err != nil {
+		return m, err
+	}
+	const attempt = 10 * time.Second
+	deadline := time.Now().Add(attempt)
+	for wait := 20 * time.Millisecond; ; wait = min(2*wait, time.Second) {
+		instance, err := driver.Get(ctx, m.Name)
+		switch {
+		case err != nil:
+			return m, goneOr(m.Name, err)
+		case !instance.Alive():
+			return m, gone(instance)
+		case instance.State == cloud.Running && instance.Address != "":
+			return located(m, instance), nil
+		case time.Now().After(deadline):
+			return m, again(time.Millisecond, fmt.Errorf("%s is %s and has no address yet", m.Name, instance.State))
+		}
+		if err := pause(ctx, wait); err != nil {
+			return m, err
+		}
+	}
+}
+
+// gone says that the cloud says that an instance has ended.
+func gone(instance cloud.Instance) error {
+	return final(api.ErrorGone, fmt.Errorf("%s is %s: %s", instance.Name, instance.State, cmp.Or(instance.Reason, "the cloud gives no reason")))
+}
+
+// goneOr makes of a NotFound that the instance is gone.
+func goneOr(name string, err error) error {
+	if cloud.ClassOf(err) == cloud.NotFound {
+		return final(api.ErrorGone, fmt.Errorf("the cloud has no instance %s", name))
+	}
+	return err
+}
+
+// checkAlive returns an error of type ErrorGone if the cloud says that the instance
+// has ended, and nil if it is alive or the cloud can't be asked.
+func (a *Activities) checkAlive(ctx context.Context, m api.Machine) error {
+	driver, err := a.driver(m.Fleet, m.Driver, m.Local)
+	if err != nil {
+		return nil
+	}
+	instance, err := driver.Get(ctx, m.Name)
+	switch {
+	case cloud.ClassOf(err) == cloud.NotFound:
+		return goneOr(m.Name, err)
+	case err == nil && !instance.Alive():
+		return gone(instance)
+	}
+	return nil
+}
+
+// DestroyInstance destroys an instance and returns once the cloud no longer has it.
+func (a *Activities) DestroyInstance(ctx context.Context, in api.DestroyInput) error {
+	m := in.Machine
+	driver, err := a.driver(m.Fleet, m.Driver, m.Local)
+	if err != nil {
+		return err
+	}
+	if err := driver.Destroy(ctx, m.Name); err != nil {
+		return again(in.Retry.D(), err)
+	}
+	deadline := time.Now().Add(in.Retry.D())
+	for wait := 20 * time.Millisecond; ; wait = min(2*wait, time.Second) {
+		instance, err := driver.Get(ctx, m.Name)
+		switch {
+		case cloud.ClassOf(err) == cloud.NotFound, err == nil && instance.State == cloud.Terminated:
+			if access, err := a.access(m.SSH.KeyFile); err == nil {
+				access.pool.Forget(m.Address)
+			}
+			return nil
+		case err != nil:
+			return again(in.Retry.D(), err)
+		case time.Now().After(deadline):
+			return again(time.Millisecond, fmt.Errorf("%s is still %s", m.Name, instance.State))
+		}
+		if err := pause(ctx, wait); err != nil {
+			return err
+		}
+	}
+}
+
+// TagInstance sets tags of an instance.
+func (a *Activities) TagInstance(ctx context.Context, in api.TagInput) error {
+	driver, err := a.driver(in.Machine.Fleet, in.Machine.Driver, in.Machine.Local)
+	if err != nil {
+		return err
+	}
+	if err := driver.Tag(ctx, in.Machine.Name, in.Tags); err != nil {
+		return goneOr(in.Machine.Name, err)
+	}
+	return nil
+}
+
+// PrepareFleet checks that this worker can work for a fleet: that it has the key, the
+// runner and the store, and that the cloud answers.
+func (a *Activities) PrepareFleet(ctx context.Context, spec fleetspec.Spec) (api.FleetReady, error) {
+	var ready api.FleetReady
+	if _, err := a.access(spec.SSH.KeyFile); err != nil {
+		return ready, final(api.ErrorInvalid, err)
+	}
+	if err := checkRunner(spec.Runner); err != nil {
+		return ready, final(api.ErrorInvalid, err)
+	}
+	ready.OutputStore = cmp.Or(spec.Output.Store, "file://"+filepath.Join(a.stateDir, "output"))
+	if _, err := a.store(ctx, ready.OutputStore); err != nil {
+		return ready, fmt.Errorf("output.store: %w", err)
+	}
+	driver, err := a.driver(spec.Name, spec.Driver, spec.Local)
+	if err != nil {
+		return ready, err
+	}
+	if _, err := driver.List(ctx); err != nil {
+		return ready, err
+	}
+	return ready, nil
+}
+
+// driver returns the driver of a fleet.
+func (a *Activities) driver(fleet, name string, section *fleetspec.Local) (cloud.Driver, error) {
+	if name != "local" {
+		return nil, final(api.ErrorInvalid, fmt.Errorf("driver: %q is not known; allowed: %s", name, strings.Join(fleetspec.Drivers(), ", ")))
+	}
+	config := local.Config{Fleet: fleet, Directory: filepath.Join(a.stateDir, "instances")}
+	if section != nil {
+		config.Directory = cmp.Or(section.Directory, config.Directory)
+		config.BootDelay, config.Quota = section.BootDelay.D(), section.Quota
+	}
+	driver, err := local.New(config)
+	if err != nil {
+		return nil, final(api.ErrorInvalid, err)
+	}
+	return driver, nil
+}
+
+// pause waits, or returns the context's error.
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
+}

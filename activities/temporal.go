@@ -1,0 +1,169 @@
+package activities
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sort"
+	"strings"
+	"sync"
+
+	commonpb "go.temporal.io/api/common/v1"
+	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/api/workflowservice/v1"
+	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/converter"
+
+	"drover/internal/api"
+)
+
+// Deliver sends signals and starts Instance workflows: at most once each, however
+// often it is called. Messages to one receiver arrive in their order. It is a local
+// activity: it talks to Temporal only.
+func (a *Activities) Deliver(ctx context.Context, messages []api.Message) (api.Delivery, error) {
+	byReceiver := map[string][]int{}
+	for k, m := range messages {
+		byReceiver[m.WorkflowID] = append(byReceiver[m.WorkflowID], k)
+	}
+	var (
+		mu       sync.Mutex
+		delivery api.Delivery
+		errs     []error
+		all      sync.WaitGroup
+		slots    = make(chan struct{}, 16)
+	)
+	for _, indexes := range byReceiver {
+		slots <- struct{}{}
+		all.Go(func() {
+			defer func() { <-slots }()
+			for _, k := range indexes {
+				err := a.send(ctx, messages[k])
+				mu.Lock()
+				var missing *serviceerror.NotFound
+				if errors.As(err, &missing) {
+					delivery.Missing = append(delivery.Missing, k)
+				} else if err != nil {
+					errs = append(errs, fmt.Errorf("%s: %w", messages[k].WorkflowID, err))
+				}
+				mu.Unlock()
+				if err != nil {
+					return
+				}
+			}
+		})
+	}
+	all.Wait()
+	sort.Ints(delivery.Missing)
+	return delivery, errors.Join(errs...)
+}
+
+func (a *Activities) send(ctx context.Context, m api.Message) error {
+	if m.Signal == "" {
+		return a.startInstance(ctx, m)
+	}
+	return a.signal(ctx, m.WorkflowID, m.Signal, m.Payload, m.RequestID)
+}
+
+// signal sends a signal with a request ID: a second one with the same ID is not
+// delivered.
+func (a *Activities) signal(ctx context.Context, workflowID, name string, payload any, requestID string) error {
+	input, err := converter.GetDefaultDataConverter().ToPayloads(payload)
+	if err != nil {
+		return err
+	}
+	_, err = a.client.WorkflowService().SignalWorkflowExecution(ctx, &workflowservice.SignalWorkflowExecutionRequest{
+		Namespace:         activity.GetInfo(ctx).WorkflowNamespace,
+		WorkflowExecution: &commonpb.WorkflowExecution{WorkflowId: workflowID},
+		SignalName:        name, Input: input, RequestId: requestID, Identity: "drover",
+	})
+	return err
+}
+
+// startInstance starts the workflow of a new instance, once for all time.
+func (a *Activities) startInstance(ctx context.Context, m api.Message) error {
+	var in api.InstanceInput
+	if err := json.Unmarshal(m.Payload, &in); err != nil {
+		return err
+	}
+	_, err := a.client.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
+		ID: m.WorkflowID, TaskQueue: activity.GetInfo(ctx).TaskQueue,
+		WorkflowIDReusePolicy:                    enumspb.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE,
+		WorkflowExecutionErrorWhenAlreadyStarted: false, // a retry finds what the first try started
+		StaticSummary:                            fmt.Sprintf("%s instance of fleet %s", in.Type.Name, in.Spec.Name),
+	}, api.InstanceWorkflow, in)
+	return err
+}
+
+// SubmitContainer sends a container's request to its fleet. It fails at once when
+// there is no such fleet, and says which there are. It is a local activity.
+func (a *Activities) SubmitContainer(ctx context.Context, in api.SubmitInput) error {
+	err := a.signal(ctx, api.FleetWorkflowID(in.Fleet), api.SignalRequest, in.Request, in.RequestID)
+	var missing *serviceerror.NotFound
+	if !errors.As(err, &missing) {
+		return err
+	}
+	fleets, err := a.fleets(ctx)
+	if err != nil {
+		return err
+	}
+	there := "there is none yet"
+	if len(fleets) > 0 {
+		there = "fleets: " + strings.Join(fleets, ", ")
+	}
+	return final(api.ErrorNoFleet, fmt.Errorf("fleet %q does not exist; %s", in.Fleet, there))
+}
+
+// fleets returns the names of all fleets, in order.
+func (a *Activities) fleets(ctx context.Context) ([]string, error) {
+	answer, err := a.client.ListWorkflow(ctx, &workflowservice.ListWorkflowExecutionsRequest{
+		Namespace: activity.GetInfo(ctx).WorkflowNamespace,
+		Query:     fmt.Sprintf("WorkflowType = %q AND ExecutionStatus = 'Running'", api.FleetWorkflow),
+	})
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, execution := range answer.GetExecutions() {
+		names = append(names, strings.TrimPrefix(execution.GetExecution().GetWorkflowId(), api.FleetWorkflowID("")))
+	}
+	sort.Strings(names)
+	return names, nil
+}
+
+// AskStatus asks a fleet where a container is, and why. It is a local activity.
+func (a *Activities) AskStatus(ctx context.Context, in api.AskInput) (api.ContainerState, error) {
+	answer, err := a.client.QueryWorkflow(ctx, api.FleetWorkflowID(in.Fleet), "", api.QueryContainers, api.ContainersQuery{ID: in.Container})
+	if err != nil {
+		return api.ContainerState{}, err
+	}
+	var page api.ContainersPage
+	if err := answer.Get(&page); err != nil {
+		return api.ContainerState{}, err
+	}
+	if len(page.Containers) == 0 {
+		return api.ContainerState{ID: in.Container, Fleet: in.Fleet, Status: "its fleet does not know it (any more)"}, nil
+	}
+	return page.Containers[0], nil
+}
+
+// containerSpec reads a container's spec where it is kept: in the input of its
+// workflow. It returns false when that workflow has closed: nobody wants the
+// container any more.
+func (a *Activities) containerSpec(ctx context.Context, assignment api.Assignment) (api.ContainerSpec, bool, error) {
+	var spec api.ContainerSpec
+	id := api.WorkflowOf(assignment.Container, assignment.WorkflowID)
+	history := a.client.GetWorkflowHistory(ctx, id, "", false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
+	event, err := history.Next()
+	var missing *serviceerror.NotFound
+	if errors.As(err, &missing) {
+		return spec, false, nil
+	}
+	if err != nil {
+		return spec, false, err
+	}
+	err = converter.GetDefaultDataConverter().FromPayloads(event.GetWorkflowExecutionStartedEventAttributes().GetInput(), &spec)
+	return spec, true, err
+}

@@ -1,0 +1,192 @@
+package api
+
+import (
+	"time"
+
+	"drover/internal/fleetspec"
+)
+
+// The names of drover's activities.
+const (
+	CreateInstanceActivity  = "CreateInstance"
+	AwaitAddressActivity    = "AwaitAddress"
+	BootProbeActivity       = "BootProbe"
+	CopyRunnerActivity      = "CopyRunner"
+	RunProbeActivity        = "RunProbe"
+	WatchActivity           = "Watch"
+	RunContainerActivity    = "RunContainer"
+	KillContainerActivity   = "KillContainer"
+	DestroyInstanceActivity = "DestroyInstance"
+	TagInstanceActivity     = "TagInstance"
+	ExplainBootActivity     = "ExplainBoot"
+	PrepareFleetActivity    = "PrepareFleet"
+	DeliverActivity         = "Deliver"
+	SubmitActivity          = "SubmitContainer"
+	AskStatusActivity       = "AskStatus"
+)
+
+// The types of application errors that activities fail with. The classes of
+// cloud.Error are such types as well.
+const (
+	// ErrorRefused: the cloud refused the creation; details: a CreateRefusal.
+	ErrorRefused = "refused"
+	// ErrorGone: the cloud says that the instance has ended; details: its reason.
+	ErrorGone = "gone"
+	// ErrorNoFleet: the fleet does not exist.
+	ErrorNoFleet = "no such fleet"
+	// ErrorInvalid: the input can never work.
+	ErrorInvalid = "invalid"
+	// ErrorFailed: the machines failed a container too often.
+	ErrorFailed = "container failed"
+)
+
+// Machine is how an instance is found and reached. It holds no secret.
+type Machine struct {
+	Fleet string `json:"fleet"`
+	Name  string `json:"name"`
+	// Driver and Local select and configure the driver.
+	Driver string           `json:"driver"`
+	Local  *fleetspec.Local `json:"local,omitempty"`
+	// CloudID, Address and Root are known once the instance has them. Address has a
+	// port.
+	CloudID string        `json:"cloud_id,omitempty"`
+	Address string        `json:"address,omitempty"`
+	Root    string        `json:"root,omitempty"`
+	SSH     fleetspec.SSH `json:"ssh"`
+	// Runner is the path of the runner on the instance, once it is there.
+	Runner string `json:"runner,omitempty"`
+}
+
+// CreateInput is the input of the CreateInstance activity, which returns a Machine.
+type CreateInput struct {
+	Machine     Machine                `json:"machine"`
+	Type        fleetspec.InstanceType `json:"type"`
+	Behavior    Behavior               `json:"behavior"`
+	InitCommand string                 `json:"init_command,omitempty"`
+}
+
+// BootProbeInput is the input of the BootProbe activity.
+type BootProbeInput struct {
+	Machine Machine `json:"machine"`
+	// Command must exit 0 on the instance.
+	Command string `json:"command"`
+	// Interval is for how long one attempt tries to connect.
+	Interval fleetspec.Duration `json:"interval"`
+}
+
+// CopyRunnerInput is the input of the CopyRunner activity, which returns the path of
+// the runner on the instance.
+type CopyRunnerInput struct {
+	Machine Machine          `json:"machine"`
+	Runner  fleetspec.Runner `json:"runner"`
+	// Architecture is what the instance type promises.
+	Architecture string `json:"architecture"`
+}
+
+// Listing is what the runner says about an instance: the result of the RunProbe
+// activity.
+type Listing struct {
+	Containers []string `json:"containers,omitempty"`
+	// Stale are those of Containers whose supervisor is gone.
+	Stale []string `json:"stale,omitempty"`
+	// Broken: the instance says that it cannot run containers.
+	Broken bool `json:"broken,omitempty"`
+}
+
+// WatchInput is the input of the Watch activity.
+type WatchInput struct {
+	Machine  Machine            `json:"machine"`
+	Interval fleetspec.Duration `json:"interval"`
+	// Timeout is how long probes may fail before the activity returns.
+	Timeout fleetspec.Duration `json:"timeout"`
+	// LastProbe is when a probe last succeeded.
+	LastProbe time.Time `json:"last_probe"`
+	// Known are the containers that the workflow knows to be on the instance.
+	Known []string `json:"known,omitempty"`
+	// Unreachable and Broken say what the workflow knows already.
+	Unreachable bool `json:"unreachable,omitempty"`
+	Broken      bool `json:"broken,omitempty"`
+}
+
+// WatchResult says what has changed on an instance.
+type WatchResult struct {
+	// Listing is the last one. Nil when no probe succeeded.
+	Listing *Listing `json:"listing,omitempty"`
+	// LastProbe is when a probe last succeeded.
+	LastProbe time.Time `json:"last_probe"`
+	// Unreachable says, with the last error, that no probe has succeeded for the
+	// timeout.
+	Unreachable string `json:"unreachable,omitempty"`
+	// Gone says, in the cloud's words, that the instance has ended.
+	Gone string `json:"gone,omitempty"`
+}
+
+// RunContainerInput is the input of the RunContainer activity.
+type RunContainerInput struct {
+	Machine    Machine    `json:"machine"`
+	Assignment Assignment `json:"assignment"`
+	// Engine is the fleet's.
+	Engine string           `json:"engine"`
+	Output fleetspec.Output `json:"output"`
+	// Forget are ended containers whose results are safe.
+	Forget []string `json:"forget,omitempty"`
+}
+
+// RunContainerResult is the result of the RunContainer activity.
+type RunContainerResult struct {
+	How    EndKind `json:"how"`
+	Detail string  `json:"detail,omitempty"`
+	// The rest is for Exited.
+	ExitCode        int       `json:"exit_code"`
+	Output          string    `json:"output,omitempty"`
+	OutputTruncated bool      `json:"output_truncated,omitempty"`
+	StartedAt       time.Time `json:"started_at,omitzero"`
+	FinishedAt      time.Time `json:"finished_at,omitzero"`
+}
+
+// KillInput is the input of the KillContainer activity, which returns whether the
+// container no longer runs.
+type KillInput struct {
+	Machine   Machine `json:"machine"`
+	Container string  `json:"container"`
+	// Interval is the time from one SIGTERM to the next, Timeout until it is given up.
+	Interval fleetspec.Duration `json:"interval"`
+	Timeout  fleetspec.Duration `json:"timeout"`
+}
+
+// DestroyInput is the input of the DestroyInstance activity, which returns once the
+// instance is gone.
+type DestroyInput struct {
+	Machine Machine            `json:"machine"`
+	Retry   fleetspec.Duration `json:"retry"`
+}
+
+// TagInput is the input of the TagInstance activity.
+type TagInput struct {
+	Machine Machine           `json:"machine"`
+	Tags    map[string]string `json:"tags"`
+}
+
+// ExplainInput is the input of the ExplainBoot activity, which returns a sentence or
+// more for people.
+type ExplainInput struct {
+	Machine Machine `json:"machine"`
+	// WorkflowID and RunID are the instance's workflow, whose pending activity is
+	// asked about.
+	WorkflowID string `json:"workflow_id"`
+	RunID      string `json:"run_id"`
+}
+
+// SubmitInput is the input of the SubmitContainer activity.
+type SubmitInput struct {
+	Fleet     string  `json:"fleet"`
+	Request   Request `json:"request"`
+	RequestID string  `json:"request_id"`
+}
+
+// AskInput is the input of the AskStatus activity, which returns the container's
+// ContainerState as its fleet sees it.
+type AskInput struct {
+	Fleet     string `json:"fleet"`
+	Container string `json:"container"`
+}

@@ -1,0 +1,134 @@
+package api
+
+import (
+	"time"
+
+	"drover/internal/fleetspec"
+	"drover/internal/schedule"
+)
+
+// FleetInput is the input of the Fleet workflow.
+type FleetInput struct {
+	Spec fleetspec.Spec `json:"spec"`
+	// Carried is what an earlier run of the same workflow left. Nil in the first.
+	Carried *FleetCarried `json:"carried,omitempty"`
+}
+
+// FleetCarried is what a Fleet carries over when it continues as new.
+type FleetCarried struct {
+	Ready     FleetReady          `json:"ready"`
+	Shapes    []schedule.Shape    `json:"shapes,omitempty"`
+	Queue     []CarriedContainer  `json:"queue,omitempty"`
+	Instances []CarriedInstance   `json:"instances,omitempty"`
+	Learnt    schedule.Learnt     `json:"learnt"`
+	Stories   map[string][]string `json:"stories,omitempty"`
+	Totals    FleetTotals         `json:"totals"`
+	NextOrder int64               `json:"next_order"`
+	// Names counts the instances that were named, over all runs.
+	Names int64 `json:"names"`
+	// Since is when the fleet was created.
+	Since    time.Time `json:"since"`
+	Deleting bool      `json:"deleting,omitempty"`
+	// Outbox is to be delivered.
+	Outbox []Message `json:"outbox,omitempty"`
+}
+
+// CarriedContainer is a container of a Fleet, in few bytes: there can be many.
+type CarriedContainer struct {
+	ID       string `json:"i"`
+	Shape    int    `json:"s,omitempty"`
+	Priority int    `json:"p,omitempty"`
+	Order    int64  `json:"o"`
+	Attempts int    `json:"n"`
+	Attempt  int    `json:"a,omitempty"`
+	QueuedMS int64  `json:"q"`
+	Instance string `json:"on,omitempty"`
+	State    string `json:"st,omitempty"`
+	Label    string `json:"l,omitempty"`
+	Workflow string `json:"w,omitempty"`
+	Cancel   bool   `json:"c,omitempty"`
+	// SentMS is when it was sent to its instance.
+	SentMS int64 `json:"t,omitempty"`
+}
+
+// CarriedInstance is an instance of a Fleet.
+type CarriedInstance struct {
+	Name      string    `json:"name"`
+	Type      string    `json:"type"`
+	State     string    `json:"state"`
+	Behavior  Behavior  `json:"behavior"`
+	CloudID   string    `json:"cloud_id,omitempty"`
+	Accepted  bool      `json:"accepted,omitempty"`
+	IdleSince time.Time `json:"idle_since,omitzero"`
+	OrdersSeq int64     `json:"orders_seq"`
+	ReportSeq int64     `json:"report_seq"`
+	Leaving   bool      `json:"leaving,omitempty"`
+	Kept      bool      `json:"kept,omitempty"`
+	// Orders are to be sent.
+	Orders Orders `json:"orders,omitzero"`
+}
+
+// FleetReady is what a worker found when it prepared a fleet.
+type FleetReady struct {
+	// OutputStore is the URL of the store that is used.
+	OutputStore string `json:"output_store"`
+}
+
+// FleetTotals counts what a fleet has done in all its life.
+type FleetTotals struct {
+	Submitted int64 `json:"submitted"`
+	Exited    int64 `json:"exited"`
+	Failed    int64 `json:"failed"`
+	Cancelled int64 `json:"cancelled"`
+	Retried   int64 `json:"retried"`
+	Created   int64 `json:"created"`
+}
+
+// FleetState answers QueryState on a Fleet.
+type FleetState struct {
+	Name string         `json:"name"`
+	Spec fleetspec.Spec `json:"spec"`
+	// OutputStore is the URL of the store that is used. Empty until a worker has
+	// prepared the fleet.
+	OutputStore string `json:"output_store"`
+	// Problem says why the fleet can't work, if so.
+	Problem   string               `json:"problem,omitempty"`
+	Queued    int                  `json:"queued"`
+	Assigned  int                  `json:"assigned"`
+	Running   int                  `json:"running"`
+	Instances []FleetInstanceState `json:"instances"`
+	Totals    FleetTotals          `json:"totals"`
+	Since     Time                 `json:"since"`
+}
+
+// FleetInstanceState is an instance as its fleet sees it.
+type FleetInstanceState struct {
+	Name         string   `json:"name"`
+	Type         string   `json:"type"`
+	State        string   `json:"state"`
+	IdleBehavior Behavior `json:"idle_behavior"`
+	CloudID      string   `json:"cloud_id"`
+	Containers   int      `json:"containers"`
+}
+
+// ContainersQuery selects containers of a Fleet.
+type ContainersQuery struct {
+	// ID selects one container. Empty: all of them.
+	ID string `json:"id,omitempty"`
+	// Offset and Limit page through all. Limit 0: 1000.
+	Offset int `json:"offset,omitempty"`
+	Limit  int `json:"limit,omitempty"`
+}
+
+// ContainersPage is a part of a Fleet's containers, in the order in which they are
+// scheduled.
+type ContainersPage struct {
+	Total      int              `json:"total"`
+	Containers []ContainerState `json:"containers"`
+}
+
+// DeleteFleet is the payload of UpdateDelete.
+type DeleteFleet struct {
+	// Drain lets running and queued containers end first, and refuses new ones.
+	Drain bool `json:"drain,omitempty"`
+}

@@ -1,0 +1,161 @@
+package api
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"drover/internal/fleetspec"
+)
+
+// Behavior is what an instance does when nothing runs on it.
+type Behavior string
+
+// The idle behaviors.
+const (
+	Run   Behavior = "run"   // takes containers; goes when idle for the idle timeout
+	Hold  Behavior = "hold"  // takes none and stays, whatever happens
+	Drain Behavior = "drain" // takes none and goes when nothing runs
+)
+
+// ParseBehavior returns the behavior of that name.
+func ParseBehavior(s string) (Behavior, error) {
+	switch b := Behavior(s); b {
+	case Run, Hold, Drain:
+		return b, nil
+	}
+	return "", fmt.Errorf("idle behavior %q is not allowed: run, hold or drain", s)
+}
+
+// SetIdleBehavior is the payload of SignalSetIdleBehavior and UpdateIdleBehavior.
+// Its JSON may also be the behavior alone, as a string.
+type SetIdleBehavior struct {
+	Behavior Behavior `json:"behavior"`
+	Reason   string   `json:"reason,omitempty"`
+	By       string   `json:"by,omitempty"`
+}
+
+// UnmarshalJSON decodes a string or an object, and refuses unknown behaviors.
+func (s *SetIdleBehavior) UnmarshalJSON(data []byte) error {
+	type plain SetIdleBehavior
+	var p plain
+	if strings.HasPrefix(strings.TrimSpace(string(data)), `"`) {
+		if err := json.Unmarshal(data, &p.Behavior); err != nil {
+			return err
+		}
+	} else if err := json.Unmarshal(data, &p); err != nil {
+		return fmt.Errorf(`%w; allowed: "run", "hold", "drain" or {"behavior": …, "reason": …, "by": …}`, err)
+	}
+	if _, err := ParseBehavior(string(p.Behavior)); err != nil {
+		return err
+	}
+	*s = SetIdleBehavior(p)
+	return nil
+}
+
+// Destroy is the payload of SignalDestroy and UpdateDestroy. Its JSON may also be
+// the reason alone, as a string, or null.
+type Destroy struct {
+	Reason string `json:"reason,omitempty"`
+	By     string `json:"by,omitempty"`
+}
+
+// UnmarshalJSON decodes a string, an object or null.
+func (d *Destroy) UnmarshalJSON(data []byte) error {
+	type plain Destroy
+	var p plain
+	if strings.HasPrefix(strings.TrimSpace(string(data)), `"`) {
+		if err := json.Unmarshal(data, &p.Reason); err != nil {
+			return err
+		}
+	} else if err := json.Unmarshal(data, &p); err != nil {
+		return fmt.Errorf(`%w; allowed: a reason as a string, {"reason": …, "by": …}, or nothing`, err)
+	}
+	*d = Destroy(p)
+	return nil
+}
+
+// The states of an instance.
+const (
+	StateUnknown  = "unknown"  // found in the cloud's list, not created by this workflow
+	StateBooting  = "booting"  // created by us, not yet usable
+	StateIdle     = "idle"     // usable, nothing runs
+	StateRunning  = "running"  // containers start or run
+	StateShutdown = "shutdown" // being destroyed
+	StateGone     = "gone"     // no longer in the cloud
+)
+
+// The boot outcomes, of which every instance reports exactly one.
+const (
+	BootSuccess     = "success"
+	BootFailure     = "failure"
+	BootAborted     = "aborted"     // shut down by choice before it was up
+	BootDisappeared = "disappeared" // the cloud took it
+)
+
+// InstanceInput is the input of the Instance workflow.
+type InstanceInput struct {
+	Name string                 `json:"name"`
+	Type fleetspec.InstanceType `json:"type"`
+	// Spec is the fleet's, without its instance types.
+	Spec fleetspec.Spec `json:"spec"`
+	// Carried is what an earlier run of the same workflow left. Nil in the first.
+	Carried *InstanceCarried `json:"carried,omitempty"`
+}
+
+// InstanceCarried is what an Instance carries over when it continues as new.
+type InstanceCarried struct {
+	State InstanceState `json:"state"`
+	// Machine is how the instance is reached.
+	Machine Machine `json:"machine"`
+	// Containers run on the instance and are re-attached to.
+	Containers []Assignment `json:"containers,omitempty"`
+	// Killing are those of Containers that are being killed.
+	Killing []string `json:"killing,omitempty"`
+	// Tagged is the idle behavior in the cloud's tag.
+	Tagged Behavior `json:"tagged"`
+	// Forget are ended containers whose records the instance still has.
+	Forget []string `json:"forget,omitempty"`
+	// OrdersSeen is the highest Orders.Seq that was carried out, ReportsSent the
+	// highest Report.Seq.
+	OrdersSeen  int64 `json:"orders_seen"`
+	ReportsSent int64 `json:"reports_sent"`
+}
+
+// InstanceState answers QueryState on an Instance, and is the result of its
+// workflow.
+type InstanceState struct {
+	Name         string   `json:"name"`
+	Fleet        string   `json:"fleet"`
+	CloudID      string   `json:"cloud_id"`
+	Address      string   `json:"address"`
+	State        string   `json:"state"`
+	Since        Time     `json:"since"`
+	Reason       string   `json:"reason"`
+	IdleBehavior Behavior `json:"idle_behavior"`
+	// BehaviorReason and BehaviorBy say why the behavior was set, and by whom.
+	BehaviorReason string   `json:"behavior_reason,omitempty"`
+	BehaviorBy     string   `json:"behavior_by,omitempty"`
+	Type           string   `json:"type"`
+	ProviderType   string   `json:"provider_type"`
+	Price          float64  `json:"price"`
+	Running        []string `json:"running"`
+	LastContainer  string   `json:"last_container"`
+	LastBusy       Time     `json:"last_busy"`
+	BootOutcome    string   `json:"boot_outcome"`
+	CreatedAt      Time     `json:"created_at"`
+	UpAt           Time     `json:"up_at"`
+	GoneAt         Time     `json:"gone_at"`
+	LastProbe      Time     `json:"last_probe"`
+	// Outcome says, once the instance is gone, how it went.
+	Outcome string `json:"outcome,omitempty"`
+	// Notes are things that a person should see: an ignored signal, a boot that
+	// failed and why. The newest is last.
+	Notes []string `json:"notes,omitempty"`
+	// Cost is what the instance has cost so far, and BusyCost the part of it in
+	// which containers ran.
+	Cost       float64 `json:"cost"`
+	BusyCost   float64 `json:"busy_cost"`
+	WorkflowID string  `json:"workflow_id"`
+	RunID      string  `json:"run_id"`
+}

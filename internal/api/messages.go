@@ -1,0 +1,156 @@
+package api
+
+import (
+	"encoding/json"
+	"time"
+
+	"drover/internal/fleetspec"
+)
+
+// Request is what a Container asks of its Fleet. Requests are idempotent.
+type Request struct {
+	Kind RequestKind `json:"kind"`
+	ID   string      `json:"id"`
+	// WorkflowID is the Container's, when it is not ContainerWorkflowID(ID).
+	WorkflowID string `json:"workflow_id,omitempty"`
+	// The rest is for Submit; Priority also for Prioritize.
+	Priority    int            `json:"priority,omitempty"`
+	VCPUs       float64        `json:"vcpus,omitempty"`
+	Memory      fleetspec.Size `json:"memory,omitempty"`
+	Scratch     fleetspec.Size `json:"scratch,omitempty"`
+	GPUs        int            `json:"gpus,omitempty"`
+	Preemptible bool           `json:"preemptible,omitempty"`
+	Attempts    int            `json:"attempts,omitempty"`
+	// Label is the command, shortened, for people.
+	Label    string    `json:"label,omitempty"`
+	QueuedAt time.Time `json:"queued_at,omitzero"`
+}
+
+// RequestKind says what a Request asks for.
+type RequestKind string
+
+// The kinds of requests.
+const (
+	Submit     RequestKind = "submit"
+	Cancel     RequestKind = "cancel"
+	Prioritize RequestKind = "prioritize"
+)
+
+// Assignment is one attempt of a container on an instance.
+type Assignment struct {
+	Container string `json:"container"`
+	// WorkflowID is the Container's, when it is not ContainerWorkflowID(Container).
+	WorkflowID string `json:"workflow_id,omitempty"`
+	// Attempt counts from 1.
+	Attempt  int       `json:"attempt"`
+	Label    string    `json:"label,omitempty"`
+	QueuedAt time.Time `json:"queued_at"`
+	// Share is the part of the instance's price that the container is charged.
+	Share float64 `json:"share"`
+	// Adopted marks a container that was found on the instance.
+	Adopted bool `json:"adopted,omitempty"`
+}
+
+// Orders is what a Fleet tells one of its Instances. The seq rises by one from
+// message to message; what was seen before is dropped.
+type Orders struct {
+	Seq int64 `json:"seq"`
+	// Run are containers to start.
+	Run []Assignment `json:"run,omitempty"`
+	// Kill are containers to end.
+	Kill []string `json:"kill,omitempty"`
+	// Leave asks the instance to go if nothing runs on it, without waiting for its
+	// idle timeout, and says why.
+	Leave string `json:"leave,omitempty"`
+	// Drain asks the instance to drain, unless it is on hold, and says why.
+	Drain string `json:"drain,omitempty"`
+	// Keep says whether the instance stays when its idle timeout has passed. Nil: as
+	// before.
+	Keep *bool `json:"keep,omitempty"`
+}
+
+// Report is what an Instance tells its Fleet: where it stands, and what has
+// happened since the last report.
+type Report struct {
+	Instance string `json:"instance"`
+	Seq      int64  `json:"seq"`
+	// OrdersSeen is the highest Orders.Seq that the instance has carried out.
+	OrdersSeen int64    `json:"orders_seen"`
+	Type       string   `json:"type"`
+	State      string   `json:"state"`
+	Behavior   Behavior `json:"behavior"`
+	CloudID    string   `json:"cloud_id,omitempty"`
+	// Running are the containers that start or run on the instance.
+	Running []string `json:"running,omitempty"`
+	Ended   []Ended  `json:"ended,omitempty"`
+	// Refused are containers of Orders.Run that were not started and never will be.
+	Refused []string `json:"refused,omitempty"`
+	// Refusal says why the cloud did not create the instance.
+	Refusal *CreateRefusal `json:"refusal,omitempty"`
+	// BootOutcome is set in every report from the one on that settles it.
+	BootOutcome string `json:"boot_outcome,omitempty"`
+	// Gone says that the instance no longer exists in the cloud, or never did.
+	Gone   bool   `json:"gone,omitempty"`
+	Reason string `json:"reason,omitempty"`
+}
+
+// Ended is the end of one attempt of a container.
+type Ended struct {
+	Container string  `json:"container"`
+	Attempt   int     `json:"attempt"`
+	How       EndKind `json:"how"`
+	Detail    string  `json:"detail,omitempty"`
+}
+
+// EndKind says how an attempt ended.
+type EndKind string
+
+// The ends of an attempt. After all but Exited and Unwanted the container is tried
+// again, as long as it has attempts left.
+const (
+	Exited      EndKind = "exited"       // has a result, which the Container was told
+	StartFailed EndKind = "start failed" // the instance could not start it
+	Lost        EndKind = "lost"         // its instance is gone
+	Unkillable  EndKind = "unkillable"   // given up; its instance goes
+	Unwanted    EndKind = "unwanted"     // its workflow has closed; nothing was started
+)
+
+// Outcome is the end of a container, told to its workflow. Exactly one field is set.
+type Outcome struct {
+	Result *ContainerResult `json:"result,omitempty"`
+	// Cancelled: it was taken from the queue, nothing ran.
+	Cancelled bool `json:"cancelled,omitempty"`
+	// Failed says why no further attempt is made.
+	Failed string `json:"failed,omitempty"`
+	// Refused says why it can't run in this fleet.
+	Refused string `json:"refused,omitempty"`
+}
+
+// CreateRefusal is a driver's refusal to create an instance.
+type CreateRefusal struct {
+	// Class, Scope, Group and RetryAt are those of cloud.Error.
+	Class   string    `json:"class"`
+	Scope   string    `json:"scope,omitempty"`
+	Group   string    `json:"group,omitempty"`
+	RetryAt time.Time `json:"retry_at,omitzero"`
+	Message string    `json:"message"`
+}
+
+// Message is a signal to send or a workflow to start: what a workflow hands to the
+// Deliver activity.
+type Message struct {
+	// WorkflowID is the receiver.
+	WorkflowID string `json:"workflow_id"`
+	// Signal is the signal's name. Empty: start the Instance workflow of that ID.
+	Signal string `json:"signal,omitempty"`
+	// Payload is the signal's argument or the workflow's input.
+	Payload json.RawMessage `json:"payload"`
+	// RequestID makes delivery idempotent.
+	RequestID string `json:"request_id"`
+}
+
+// Delivery is the result of the Deliver activity.
+type Delivery struct {
+	// Missing are the indexes of messages whose receiver does not run.
+	Missing []int `json:"missing,omitempty"`
+}

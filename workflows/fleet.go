@@ -1,0 +1,203 @@
+package workflows
+
+import (
+	"fmt"
+	"time"
+
+	"go.temporal.io/sdk/log"
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
+
+	"drover/internal/api"
+	"drover/internal/fleetspec"
+	"drover/internal/schedule"
+)
+
+// Fleet manages the instances and the queue of one fleet: it folds in what
+// containers ask and what instances report, has package schedule decide, and carries
+// that out. It returns when the fleet is deleted.
+func Fleet(ctx workflow.Context, in api.FleetInput) (api.FleetState, error) {
+	f, err := newFleet(ctx, in)
+	if err != nil {
+		return api.FleetState{}, err
+	}
+	for !f.over() {
+		f.awaitNews(ctx)
+		if ctx.Err() != nil {
+			return f.answer(), ctx.Err()
+		}
+		if f.mustContinue(ctx) {
+			return f.answer(), f.continueAsNew(ctx)
+		}
+		f.decide(ctx)
+		f.carryOut(ctx)
+	}
+	return f.answer(), nil
+}
+
+// fleet is what the coroutines of one Fleet workflow share.
+type fleet struct {
+	spec  fleetspec.Spec
+	log   log.Logger
+	info  *workflow.Info
+	since time.Time
+
+	ready    api.FleetReady
+	problem  string // why nothing can be created
+	prepared bool
+	deleting bool
+
+	types      []schedule.InstanceType
+	shapes     []schedule.Shape
+	containers []*member
+	byID       map[string]*member
+	instances  []*machine
+	byName     map[string]*machine
+	learnt     schedule.Learnt
+	stories    map[string][]string // what went wrong with a container's attempts
+	totals     api.FleetTotals
+	nextOrder  int64
+	names      int64
+
+	news     bool
+	received int       // signals, in this run of the workflow
+	wake     time.Time // when to decide again without news
+	world    schedule.World
+	decision schedule.Decision
+	outbox   []api.Message // besides the decision's
+	batch    int64
+}
+
+// member is a container that has not ended.
+type member struct {
+	schedule.Container
+	attempts int // allowed
+	attempt  int // made, the present one included
+	queuedAt time.Time
+	sentAt   time.Time // to its instance
+	label    string
+	workflow string // its ID, when it is not the usual one
+	cancel   bool
+	at       int // its index in the world that was decided on; -1: none
+}
+
+// machine is an instance as the fleet sees it.
+type machine struct {
+	api.CarriedInstance
+	containers int
+}
+
+func newFleet(ctx workflow.Context, in api.FleetInput) (*fleet, error) {
+	if err := fleetspec.Validate(in.Spec); err != nil {
+		return nil, temporal.NewNonRetryableApplicationError(err.Error(), api.ErrorInvalid, nil)
+	}
+	info := workflow.GetInfo(ctx)
+	if want := api.FleetWorkflowID(in.Spec.Name); info.WorkflowExecution.ID != want {
+		return nil, temporal.NewNonRetryableApplicationError(
+			fmt.Sprintf("the workflow ID of fleet %s must be %s", in.Spec.Name, want), api.ErrorInvalid, nil)
+	}
+	f := &fleet{
+		spec: in.Spec, log: workflow.GetLogger(ctx), info: info, since: workflow.Now(ctx),
+		byID: map[string]*member{}, byName: map[string]*machine{}, stories: map[string][]string{},
+		learnt: schedule.NewLearnt(in.Spec.Limits.InitialQuotaEstimate), news: true,
+	}
+	f.types = types(f.spec)
+	if in.Carried != nil {
+		f.unpack(*in.Carried)
+	}
+	if err := f.handle(ctx); err != nil {
+		return nil, err
+	}
+	f.listen(ctx)
+	workflow.GoNamed(ctx, "prepare", f.prepare)
+	err := workflow.UpsertTypedSearchAttributes(ctx, api.AttributeFleet.ValueSet(f.spec.Name), api.AttributeState.ValueSet("active"))
+	return f, err
+}
+
+// over reports whether the fleet has been deleted and nothing of it is left.
+func (f *fleet) over() bool {
+	return f.deleting && len(f.containers) == 0 && len(f.instances) == 0
+}
+
+// awaitNews blocks until something has come in or a decision is due.
+func (f *fleet) awaitNews(ctx workflow.Context) {
+	news := func() bool { return f.news || len(f.outbox) > 0 || f.mustContinue(ctx) }
+	if f.wake.IsZero() {
+		if err := workflow.Await(ctx, news); err != nil {
+			return
+		}
+	} else if wait := f.wake.Sub(workflow.Now(ctx)); wait > 0 {
+		options := workflow.AwaitOptions{Timeout: wait, TimerOptions: workflow.TimerOptions{Summary: "until the next decision is due"}}
+		if _, err := workflow.AwaitWithOptions(ctx, options, news); err != nil {
+			return
+		}
+	}
+	f.news = false
+}
+
+// prepare has a worker check that it can work for this fleet, until one can.
+func (f *fleet) prepare(ctx workflow.Context) {
+	for {
+		spec := f.spec
+		options := activityOptions("prepare fleet "+spec.Name, time.Minute)
+		options.RetryPolicy.MaximumInterval, options.RetryPolicy.BackoffCoefficient = time.Minute, 2
+		err := workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, options), api.PrepareFleetActivity, spec).Get(ctx, &f.ready)
+		if ctx.Err() != nil {
+			return
+		}
+		f.problem, f.prepared, f.news = "", err == nil, true
+		if err != nil {
+			f.problem = reasonOf(err)
+			f.log.Error("the fleet can't work", "error", err)
+		}
+		f.prepareAgain(ctx, spec)
+	}
+}
+
+// prepareAgain blocks until the spec that was prepared is no longer the fleet's.
+func (f *fleet) prepareAgain(ctx workflow.Context, was fleetspec.Spec) {
+	err := workflow.Await(ctx, func() bool { return len(fleetspec.Diff(was, f.spec)) > 0 })
+	if err != nil {
+		f.log.Debug("no longer waiting for a new spec", "error", err)
+	}
+}
+
+// mustContinue reports whether this run has grown so long that the next must take
+// over, and can.
+func (f *fleet) mustContinue(ctx workflow.Context) bool {
+	info := workflow.GetInfo(ctx)
+	long := info.GetContinueAsNewSuggested() || f.received > 8000
+	return long && f.prepared && workflow.AllHandlersFinished(ctx)
+}
+
+// continueAsNew starts this workflow's next run, which carries on where this one is.
+// Signals that have come in are folded first: they would be lost.
+func (f *fleet) continueAsNew(ctx workflow.Context) error {
+	f.drainSignals(ctx)
+	carried := f.pack()
+	return workflow.NewContinueAsNewError(ctx, api.FleetWorkflow, api.FleetInput{Spec: f.spec, Carried: &carried})
+}
+
+// answer answers QueryState.
+func (f *fleet) answer() api.FleetState {
+	s := api.FleetState{
+		Name: f.spec.Name, Spec: f.spec, OutputStore: f.ready.OutputStore, Problem: f.problem,
+		Totals: f.totals, Since: api.Time{Time: f.since}, Instances: []api.FleetInstanceState{},
+	}
+	for _, c := range f.containers {
+		switch c.Binding {
+		case schedule.Running:
+			s.Running++
+		case schedule.Assigned:
+			s.Assigned++
+		default:
+			s.Queued++
+		}
+	}
+	for _, m := range f.instances {
+		s.Instances = append(s.Instances, api.FleetInstanceState{
+			Name: m.Name, Type: m.Type, State: m.State, IdleBehavior: m.Behavior, CloudID: m.CloudID, Containers: m.containers,
+		})
+	}
+	return s
+}

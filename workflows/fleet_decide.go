@@ -1,0 +1,263 @@
+package workflows
+
+import (
+	"crypto/sha256"
+	"encoding/base32"
+	"fmt"
+	"strings"
+	"time"
+
+	"go.temporal.io/sdk/workflow"
+
+	"drover/internal/api"
+	"drover/internal/fleetspec"
+	"drover/internal/schedule"
+)
+
+// decide has package schedule say what to do about the fleet as it is now.
+func (f *fleet) decide(ctx workflow.Context) {
+	f.batch++
+	f.world = schedule.World{
+		Now: workflow.Now(ctx), Types: f.types, Shapes: f.shapes, Learnt: f.learnt,
+		Limits: schedule.Limits{
+			MaxInstances:             f.spec.Limits.MaxInstances,
+			MaxContainersPerInstance: f.spec.Limits.MaxContainersPerInstance,
+			MaxPriceFactor:           f.spec.Limits.MaxPriceFactor,
+			CreateConcurrency:        f.spec.Limits.CreateConcurrency,
+			MinIdle:                  f.spec.Limits.MinIdle,
+		},
+		Instances:  make([]schedule.Instance, len(f.instances)),
+		Containers: make([]schedule.Container, len(f.containers)),
+	}
+	if f.deleting {
+		f.world.Limits.MinIdle = 0
+	}
+	for k, m := range f.instances {
+		f.world.Instances[k] = schedule.Instance{Name: m.Name, Type: m.Type, Phase: m.phase(), IdleSince: m.IdleSince}
+	}
+	for k, c := range f.containers {
+		f.world.Containers[k], c.at = c.Container, k
+	}
+	if !f.prepared {
+		f.decision = schedule.Decision{}
+		return
+	}
+	f.decision = schedule.Decide(&f.world)
+	f.wake = f.decision.Wake
+}
+
+// phase is the instance's state in the scheduler's terms.
+func (m *machine) phase() schedule.Phase {
+	switch {
+	case m.State == api.StateShutdown || m.State == api.StateGone || m.Leaving || m.Behavior == api.Drain:
+		return schedule.Leaving
+	case m.Behavior == api.Hold || m.State == api.StateUnknown:
+		return schedule.Parked
+	case m.State == api.StateBooting && !m.Accepted:
+		return schedule.Creating
+	case m.State == api.StateBooting:
+		return schedule.Booting
+	}
+	return schedule.Up
+}
+
+// carryOut does what was decided: one round of messages, to instances that start,
+// to instances that get orders and to containers that end.
+func (f *fleet) carryOut(ctx workflow.Context) {
+	to := post{run: f.info.WorkflowExecution.RunID, seq: f.batch, messages: f.outbox}
+	f.outbox = nil
+	created := f.create(ctx, &to)
+	f.assign(ctx, created)
+	for _, name := range f.decision.ShutDown {
+		m := f.byName[name]
+		m.Leaving = true
+		m.Orders.Leave = "makes room for another type"
+	}
+	f.keepWarm()
+	if f.deleting && len(f.containers) == 0 {
+		f.letGo()
+	}
+	receivers := f.postOrders(&to)
+	f.show(ctx)
+	if len(to.messages) == 0 {
+		return
+	}
+	summary := fmt.Sprintf("%d messages; %d start, %d instances created", len(to.messages), len(f.decision.Assign), len(created))
+	delivery, err := deliver(ctx, summary, to.messages)
+	if err != nil {
+		f.log.Error("messages could not be delivered", "error", err)
+		return
+	}
+	for _, k := range delivery.Missing {
+		if m := receivers[k]; m != nil {
+			f.missing(m, to.messages[k])
+		}
+	}
+}
+
+// create starts the workflows of new instances and returns their names.
+func (f *fleet) create(ctx workflow.Context, to *post) []string {
+	names := make([]string, 0, len(f.decision.Create))
+	spec := f.spec
+	spec.InstanceTypes = nil
+	spec.Output.Store = f.ready.OutputStore
+	for _, creation := range f.decision.Create {
+		name := f.name()
+		f.addInstance(name, creation.Type)
+		for _, t := range f.spec.InstanceTypes {
+			if t.Name == creation.Type {
+				to.startInstance(api.InstanceInput{Name: name, Type: t, Spec: spec})
+			}
+		}
+		names = append(names, name)
+	}
+	return names
+}
+
+// name draws the name of a new instance: unique for all time, and the same when the
+// workflow is replayed.
+func (f *fleet) name() string {
+	f.names++
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s/%s/%d", f.info.WorkflowExecution.ID, f.info.FirstRunID, f.names))
+	return f.spec.Name + "-" + strings.ToLower(base32.StdEncoding.EncodeToString(sum[:5]))
+}
+
+// assign binds containers to instances, as decided.
+func (f *fleet) assign(ctx workflow.Context, created []string) {
+	for _, c := range f.containers {
+		if c.Binding == schedule.Assigned {
+			c.Binding, c.Instance = schedule.Queued, ""
+		}
+	}
+	for _, r := range f.decision.Reserve {
+		c := f.byID[r.Container]
+		c.Binding, c.Instance = schedule.Assigned, r.Instance
+		if r.Instance == "" {
+			c.Instance = created[r.Creation]
+		}
+	}
+	for _, a := range f.decision.Assign {
+		c, m := f.byID[a.Container], f.byName[a.Instance]
+		c.Binding, c.Instance, c.sentAt = schedule.Running, a.Instance, workflow.Now(ctx)
+		c.attempt++
+		m.containers++
+		m.Orders.Run = append(m.Orders.Run, api.Assignment{
+			Container: c.ID, WorkflowID: c.workflow, Attempt: c.attempt, Label: c.label, QueuedAt: c.queuedAt,
+			Share: share(f.shapes[c.Shape], f.instanceType(m.Type)),
+		})
+	}
+}
+
+// share is the part of an instance that a container takes: of what it takes most of.
+func share(s schedule.Shape, t schedule.InstanceType) float64 {
+	part := func(a, b int64) float64 {
+		if b <= 0 {
+			return 0
+		}
+		return float64(a) / float64(b)
+	}
+	most := max(part(s.MilliCPU, t.MilliCPU), part(s.Memory, t.Memory), part(s.Scratch, t.Scratch), part(s.GPUs, t.GPUs))
+	return min(most, 1)
+}
+
+// keepWarm tells instances whether they are kept beyond their idle timeout, when that
+// has changed.
+func (f *fleet) keepWarm() {
+	keep := make(map[string]bool, len(f.decision.Keep))
+	for _, name := range f.decision.Keep {
+		keep[name] = true
+	}
+	for _, m := range f.instances {
+		if kept := keep[m.Name]; kept != m.Kept {
+			m.Kept = kept
+			m.Orders.Keep = &kept
+		}
+	}
+}
+
+// letGo has every instance of a fleet that is being deleted leave.
+func (f *fleet) letGo() {
+	for _, m := range f.instances {
+		if !m.Leaving {
+			m.Leaving = true
+			m.Orders.Drain = "the fleet is being deleted"
+		}
+	}
+}
+
+// postOrders adds the instances' orders to the messages and returns which message
+// goes to which instance. Orders wait until the cloud has accepted the instance.
+func (f *fleet) postOrders(to *post) map[int]*machine {
+	receivers := map[int]*machine{}
+	for _, m := range f.instances {
+		o := &m.Orders
+		if len(o.Run) == 0 && len(o.Kill) == 0 && o.Leave == "" && o.Drain == "" && o.Keep == nil {
+			continue
+		}
+		m.OrdersSeq++
+		o.Seq = m.OrdersSeq
+		receivers[len(to.messages)] = m
+		to.signal(api.InstanceWorkflowID(f.spec.Name, m.Name), api.SignalOrders, *o)
+		m.Orders = api.Orders{}
+	}
+	return receivers
+}
+
+// missing takes back orders to an instance whose workflow no longer runs: nothing of
+// them was carried out.
+func (f *fleet) missing(m *machine, message api.Message) {
+	f.log.Warn("the instance's workflow does not run", "instance", m.Name, "message", string(message.Payload))
+	f.news = true
+	if f.byName[m.Name] == m {
+		f.removeInstance(m)
+	}
+}
+
+// instanceType returns a type of the spec, or one of that name which nothing fits on.
+func (f *fleet) instanceType(name string) schedule.InstanceType {
+	for _, t := range f.types {
+		if t.Name == name {
+			return t
+		}
+	}
+	return schedule.InstanceType{Name: name}
+}
+
+// types are the spec's instance types in the scheduler's terms.
+func types(spec fleetspec.Spec) []schedule.InstanceType {
+	ts := make([]schedule.InstanceType, 0, len(spec.InstanceTypes))
+	for _, t := range spec.InstanceTypes {
+		ts = append(ts, schedule.InstanceType{
+			Name: t.Name, Price: t.Price, Preemptible: t.Preemptible, Architecture: t.Architecture,
+			Resources: schedule.Resources{
+				MilliCPU: int64(t.VCPUs * 1000), Memory: int64(t.Memory), Scratch: int64(t.Scratch), GPUs: int64(t.GPUs),
+			},
+		})
+	}
+	return ts
+}
+
+// show puts the fleet's state into the workflow's current details.
+func (f *fleet) show(ctx workflow.Context) {
+	s := f.answer()
+	text := fmt.Sprintf("fleet **%s**: %d queued, %d assigned, %d running; %d instances\n\n", s.Name, s.Queued, s.Assigned, s.Running, len(s.Instances))
+	if f.problem != "" {
+		text += "**can't work**: " + f.problem + "\n\n"
+	}
+	for k, m := range s.Instances {
+		if k == 50 {
+			text += fmt.Sprintf("- and %d more\n", len(s.Instances)-k)
+			break
+		}
+		text += fmt.Sprintf("- %s: %s, %s, %d containers\n", m.Name, m.Type, m.State, m.Containers)
+	}
+	workflow.SetCurrentDetails(ctx, text)
+}
+
+// milliseconds is the time in milliseconds since 1970, 0 for the zero time.
+func milliseconds(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMilli()
+}

@@ -1,0 +1,287 @@
+package workflows
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+
+	"go.temporal.io/sdk/workflow"
+
+	"drover/internal/api"
+	"drover/internal/schedule"
+)
+
+// listen starts the coroutines that fold in signals.
+func (f *fleet) listen(ctx workflow.Context) {
+	workflow.GoNamed(ctx, "requests", func(ctx workflow.Context) {
+		for channel := workflow.GetSignalChannel(ctx, api.SignalRequest); ; {
+			var request api.Request
+			channel.Receive(ctx, &request)
+			f.request(ctx, request)
+		}
+	})
+	workflow.GoNamed(ctx, "reports", func(ctx workflow.Context) {
+		for channel := workflow.GetSignalChannel(ctx, api.SignalReport); ; {
+			var report api.Report
+			channel.Receive(ctx, &report)
+			f.report(ctx, report)
+		}
+	})
+}
+
+// drainSignals folds in what the coroutines of listen have not received yet.
+func (f *fleet) drainSignals(ctx workflow.Context) {
+	var request api.Request
+	for channel := workflow.GetSignalChannel(ctx, api.SignalRequest); channel.ReceiveAsync(&request); {
+		f.request(ctx, request)
+		request = api.Request{}
+	}
+	var report api.Report
+	for channel := workflow.GetSignalChannel(ctx, api.SignalReport); channel.ReceiveAsync(&report); {
+		f.report(ctx, report)
+		report = api.Report{}
+	}
+}
+
+// request folds in what a container asks.
+func (f *fleet) request(ctx workflow.Context, r api.Request) {
+	f.news = true
+	f.received++
+	c := f.byID[r.ID]
+	switch r.Kind {
+	case api.Submit:
+		f.submit(ctx, c, r)
+	case api.Prioritize:
+		if c != nil {
+			c.Priority = r.Priority
+		}
+	case api.Cancel:
+		f.cancel(c, r)
+	}
+}
+
+// submit queues a container, once.
+func (f *fleet) submit(ctx workflow.Context, known *member, r api.Request) {
+	to := api.WorkflowOf(r.ID, r.WorkflowID)
+	shape := schedule.Shape{Preemptible: r.Preemptible, Resources: schedule.Resources{
+		MilliCPU: int64(math.Ceil(r.VCPUs * 1000)), Memory: int64(r.Memory), Scratch: int64(r.Scratch), GPUs: int64(r.GPUs),
+	}}
+	switch {
+	case known != nil && known.workflow == r.WorkflowID:
+		return
+	case known != nil:
+		f.tell(to, api.Outcome{Refused: fmt.Sprintf("container ID %s is in use by workflow %s", r.ID, api.WorkflowOf(known.ID, known.workflow))})
+		return
+	case f.deleting:
+		f.tell(to, api.Outcome{Refused: fmt.Sprintf("fleet %s is being deleted", f.spec.Name)})
+		return
+	}
+	if err := schedule.Check(shape, f.types); err != nil {
+		f.tell(to, api.Outcome{Refused: fmt.Sprintf("fleet %s can't run it: %v", f.spec.Name, err)})
+		return
+	}
+	f.nextOrder++
+	f.totals.Submitted++
+	f.add(&member{
+		Container: schedule.Container{ID: r.ID, Shape: f.shape(shape), Priority: r.Priority, Order: f.nextOrder},
+		attempts:  r.Attempts, queuedAt: r.QueuedAt, label: r.Label, workflow: r.WorkflowID, at: -1,
+	})
+}
+
+// cancel takes a container from the queue, or has it killed.
+func (f *fleet) cancel(c *member, r api.Request) {
+	switch {
+	case c == nil:
+		f.tell(api.WorkflowOf(r.ID, r.WorkflowID), api.Outcome{Cancelled: true})
+	case c.Binding != schedule.Running:
+		f.remove(c)
+		f.totals.Cancelled++
+		f.tell(api.WorkflowOf(c.ID, c.workflow), api.Outcome{Cancelled: true})
+	case !c.cancel:
+		c.cancel = true
+		if m := f.byName[c.Instance]; m != nil {
+			m.Orders.Kill = append(m.Orders.Kill, c.ID)
+		}
+	}
+}
+
+// report folds in what an instance reports.
+func (f *fleet) report(ctx workflow.Context, r api.Report) {
+	f.news = true
+	f.received++
+	m := f.byName[r.Instance]
+	if m == nil {
+		if r.Gone {
+			return
+		}
+		m = f.addInstance(r.Instance, r.Type)
+	}
+	if r.Seq <= m.ReportSeq {
+		return
+	}
+	m.ReportSeq = r.Seq
+	if r.CloudID != "" && !m.Accepted {
+		m.Accepted = true
+		f.totals.Created++
+		f.learnt.Created(f.instanceType(m.Type), f.accepted(), workflow.Now(ctx))
+	}
+	m.CloudID, m.Behavior = r.CloudID, r.Behavior
+	if r.State == api.StateIdle && m.State != api.StateIdle {
+		m.IdleSince = workflow.Now(ctx)
+	}
+	m.State = r.State
+	if r.Refusal != nil {
+		f.refused(ctx, m, *r.Refusal)
+	} else if r.Gone && r.BootOutcome == api.BootFailure {
+		f.learnt.CreateFailed(m.Type, r.Reason, false, workflow.Now(ctx))
+	}
+	for _, ended := range r.Ended {
+		f.ended(m, ended)
+	}
+	for _, id := range r.Refused {
+		if c := f.byID[id]; c != nil && c.Instance == m.Name {
+			c.attempt--
+			f.requeue(c)
+		}
+	}
+	if r.Gone {
+		f.removeInstance(m)
+	}
+}
+
+// refused folds in why the cloud did not create an instance.
+func (f *fleet) refused(ctx workflow.Context, m *machine, r api.CreateRefusal) {
+	now := workflow.Now(ctx)
+	switch r.Class {
+	case "quota":
+		f.learnt.QuotaRefused(f.accepted(), now)
+	case "capacity":
+		name := m.Type
+		if schedule.Scope(r.Scope) == schedule.ScopeGroup {
+			name = r.Group
+		}
+		f.learnt.CapacityRefused(schedule.Scope(r.Scope), name, r.Message, now)
+	case "rate-limit":
+		f.learnt.RateLimited(r.RetryAt)
+	case "denied":
+		f.learnt.CreateFailed("", r.Message, true, now)
+	case "invalid":
+		f.learnt.CreateFailed(m.Type, r.Message, true, now)
+	default:
+		f.learnt.CreateFailed(m.Type, r.Message, false, now)
+	}
+}
+
+// ended folds in the end of an attempt. After one that the machine failed, the
+// container is queued again in its old place, as long as it has attempts left.
+func (f *fleet) ended(m *machine, e api.Ended) {
+	c := f.byID[e.Container]
+	if c == nil || c.Instance != m.Name || c.attempt != e.Attempt {
+		return
+	}
+	to := api.WorkflowOf(c.ID, c.workflow)
+	switch {
+	case e.How == api.Exited:
+		f.totals.Exited++
+		f.remove(c)
+		return
+	case e.How == api.Unwanted:
+		f.remove(c)
+		return
+	case c.cancel:
+		f.totals.Cancelled++
+		f.remove(c)
+		f.tell(to, api.Outcome{Cancelled: true})
+		return
+	}
+	story := append(f.stories[c.ID], fmt.Sprintf("attempt %d on %s: %s%s", c.attempt, m.Name, e.How, because(e.Detail)))
+	if c.attempt >= c.attempts {
+		f.totals.Failed++
+		f.remove(c)
+		f.tell(to, api.Outcome{Failed: strings.Join(story, "; ")})
+		return
+	}
+	f.stories[c.ID] = story
+	f.totals.Retried++
+	f.requeue(c)
+}
+
+// tell puts an outcome into the outbox.
+func (f *fleet) tell(workflowID string, outcome api.Outcome) {
+	to := post{run: f.info.WorkflowExecution.RunID, seq: f.batch, messages: f.outbox}
+	to.signal(workflowID, api.SignalOutcome, outcome)
+	f.outbox = to.messages
+}
+
+// add, requeue, remove and their siblings keep the indexes true.
+
+func (f *fleet) add(c *member) {
+	f.containers = append(f.containers, c)
+	f.byID[c.ID] = c
+}
+
+func (f *fleet) requeue(c *member) {
+	f.unbind(c)
+	c.Binding, c.Instance = schedule.Queued, ""
+}
+
+func (f *fleet) unbind(c *member) {
+	if m := f.byName[c.Instance]; m != nil && c.Binding == schedule.Running {
+		m.containers--
+	}
+}
+
+func (f *fleet) remove(c *member) {
+	f.unbind(c)
+	delete(f.byID, c.ID)
+	delete(f.stories, c.ID)
+	at := slices.Index(f.containers, c)
+	last := len(f.containers) - 1
+	f.containers[at] = f.containers[last]
+	f.containers[last] = nil
+	f.containers = f.containers[:last]
+}
+
+func (f *fleet) addInstance(name, instanceType string) *machine {
+	m := &machine{CarriedInstance: api.CarriedInstance{Name: name, Type: instanceType, State: api.StateBooting, Behavior: api.Run}}
+	f.instances = append(f.instances, m)
+	f.byName[name] = m
+	return m
+}
+
+// removeInstance forgets an instance that is gone. What was sent to it and never
+// arrived was not started there.
+func (f *fleet) removeInstance(m *machine) {
+	for _, c := range f.containers {
+		if c.Instance == m.Name {
+			if c.Binding == schedule.Running {
+				c.attempt--
+			}
+			f.requeue(c)
+		}
+	}
+	delete(f.byName, m.Name)
+	f.instances = slices.DeleteFunc(f.instances, func(o *machine) bool { return o == m })
+}
+
+// accepted counts the instances that the cloud has.
+func (f *fleet) accepted() int {
+	n := 0
+	for _, m := range f.instances {
+		if m.Accepted {
+			n++
+		}
+	}
+	return n
+}
+
+// shape returns the index of a shape in the table of shapes.
+func (f *fleet) shape(s schedule.Shape) int {
+	at := slices.Index(f.shapes, s)
+	if at < 0 {
+		at = len(f.shapes)
+		f.shapes = append(f.shapes, s)
+	}
+	return at
+}

@@ -1,0 +1,190 @@
+package workflows
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"go.temporal.io/sdk/workflow"
+
+	"drover/internal/api"
+	"drover/internal/fleetspec"
+	"drover/internal/schedule"
+)
+
+// handle registers the queries and the updates.
+func (f *fleet) handle(ctx workflow.Context) error {
+	state := func() (api.FleetState, error) { return f.answer(), nil }
+	return errors.Join(
+		workflow.SetQueryHandler(ctx, api.QueryState, state),
+		workflow.SetQueryHandler(ctx, api.QueryContainers, f.page),
+		workflow.SetUpdateHandlerWithOptions(ctx, api.UpdateApply,
+			func(ctx workflow.Context, spec fleetspec.Spec) (api.FleetState, error) {
+				f.apply(spec)
+				return f.answer(), nil
+			}, workflow.UpdateHandlerOptions{Validator: f.refuseSpec, Description: "change the fleet's spec"}),
+		workflow.SetUpdateHandlerWithOptions(ctx, api.UpdateDelete,
+			func(ctx workflow.Context, _ api.DeleteFleet) (api.FleetState, error) {
+				f.deleting, f.news = true, true
+				return f.answer(), nil
+			}, workflow.UpdateHandlerOptions{Validator: f.refuseDelete, Description: "delete the fleet"}),
+	)
+}
+
+// refuseSpec says why the fleet's spec can't be changed to this one, if so.
+func (f *fleet) refuseSpec(spec fleetspec.Spec) error {
+	if err := fleetspec.Validate(spec); err != nil {
+		return err
+	}
+	switch {
+	case spec.Name != f.spec.Name:
+		return fmt.Errorf("name: %q can't become %q: a fleet keeps its name", f.spec.Name, spec.Name)
+	case spec.Driver != f.spec.Driver:
+		return fmt.Errorf("driver: %q can't become %q: delete the fleet and create it anew", f.spec.Driver, spec.Driver)
+	case f.deleting:
+		return fmt.Errorf("fleet %s is being deleted", f.spec.Name)
+	}
+	return nil
+}
+
+// apply changes the spec. What runs is not touched; instances of types that are no
+// longer in it drain.
+func (f *fleet) apply(spec fleetspec.Spec) {
+	if len(fleetspec.Diff(f.spec, spec)) == 0 {
+		return
+	}
+	f.spec, f.types, f.news = spec, types(spec), true
+	f.learnt.Forget()
+	for _, m := range f.instances {
+		known := slices.ContainsFunc(spec.InstanceTypes, func(t fleetspec.InstanceType) bool { return t.Name == m.Type })
+		if !known {
+			m.Orders.Drain = fmt.Sprintf("type %s is no longer in the fleet's spec", m.Type)
+		}
+	}
+}
+
+// refuseDelete says why the fleet can't be deleted, if so.
+func (f *fleet) refuseDelete(d api.DeleteFleet) error {
+	if n := len(f.containers); n > 0 && !d.Drain {
+		return fmt.Errorf("fleet %s has %d containers that have not ended: drain it, or cancel them first", f.spec.Name, n)
+	}
+	for _, m := range f.instances {
+		if m.Behavior == api.Hold {
+			return fmt.Errorf("instance %s is on hold: drain, run or destroy it first", m.Name)
+		}
+	}
+	return nil
+}
+
+// page answers QueryContainers.
+func (f *fleet) page(q api.ContainersQuery) (api.ContainersPage, error) {
+	if q.ID != "" {
+		c := f.byID[q.ID]
+		if c == nil {
+			return api.ContainersPage{Containers: []api.ContainerState{}}, nil
+		}
+		return api.ContainersPage{Total: 1, Containers: []api.ContainerState{f.describe(c)}}, nil
+	}
+	all := slices.SortedFunc(slices.Values(f.containers), inOrder)
+	page := api.ContainersPage{Total: len(all), Containers: []api.ContainerState{}}
+	limit := cmp.Or(q.Limit, 1000)
+	for _, c := range all[min(max(q.Offset, 0), len(all)):] {
+		if len(page.Containers) == limit {
+			break
+		}
+		page.Containers = append(page.Containers, f.describe(c))
+	}
+	return page, nil
+}
+
+// inOrder is the order in which containers are scheduled.
+func inOrder(a, b *member) int {
+	return cmp.Or(-cmp.Compare(a.Binding, b.Binding), -cmp.Compare(a.Priority, b.Priority), cmp.Compare(a.Order, b.Order))
+}
+
+// describe says where a container is, and why.
+func (f *fleet) describe(c *member) api.ContainerState {
+	s := api.ContainerState{
+		ID: c.ID, Fleet: f.spec.Name, Instance: c.Instance, Command: c.label, Priority: c.Priority,
+		QueuedAt: api.Time{Time: c.queuedAt}, StartedAt: api.Time{Time: c.sentAt}, State: api.ContainerQueued,
+	}
+	switch {
+	case c.Binding == schedule.Running && c.cancel:
+		s.State, s.Status = api.ContainerRunning, "being killed on "+c.Instance
+	case c.Binding == schedule.Running:
+		s.State, s.Status = api.ContainerRunning, "runs on "+c.Instance
+	case f.problem != "":
+		s.Status = "the fleet can't work: " + f.problem
+	case !f.prepared:
+		s.Status = "waiting for a worker to prepare the fleet"
+	case c.at >= 0 && c.at < len(f.world.Containers) && f.world.Containers[c.at].ID == c.ID:
+		s.Status = f.decision.StatusAt(c.at)
+	}
+	if c.Binding == schedule.Assigned {
+		s.State = api.ContainerAssigned
+	}
+	if s.Status == "" {
+		s.Status = "waiting for the next decision"
+	}
+	if story := f.stories[c.ID]; len(story) > 0 {
+		s.Status += " (" + story[len(story)-1] + ")"
+	}
+	return s
+}
+
+// pack returns what the next run of the workflow must know.
+func (f *fleet) pack() api.FleetCarried {
+	carried := api.FleetCarried{
+		Ready: f.ready, Shapes: f.shapes, Learnt: f.learnt, Stories: f.stories, Totals: f.totals,
+		NextOrder: f.nextOrder, Names: f.names, Since: f.since, Deleting: f.deleting,
+		Outbox: f.outbox,
+	}
+	for _, c := range f.containers {
+		p := api.CarriedContainer{
+			ID: c.ID, Shape: c.Shape, Priority: c.Priority, Order: c.Order, Attempts: c.attempts, Attempt: c.attempt,
+			QueuedMS: milliseconds(c.queuedAt), SentMS: milliseconds(c.sentAt), Label: c.label, Workflow: c.workflow, Cancel: c.cancel,
+		}
+		if c.Binding == schedule.Running {
+			p.Instance = c.Instance
+		}
+		carried.Queue = append(carried.Queue, p)
+	}
+	for _, m := range f.instances {
+		carried.Instances = append(carried.Instances, m.CarriedInstance)
+	}
+	return carried
+}
+
+// unpack is the inverse of pack. Reservations are decided anew.
+func (f *fleet) unpack(carried api.FleetCarried) {
+	f.ready, f.shapes, f.learnt, f.totals = carried.Ready, carried.Shapes, carried.Learnt, carried.Totals
+	f.nextOrder, f.names, f.since, f.deleting = carried.NextOrder, carried.Names, carried.Since, carried.Deleting
+	f.prepared, f.outbox = true, carried.Outbox
+	if carried.Stories != nil {
+		f.stories = carried.Stories
+	}
+	for _, i := range carried.Instances {
+		f.addInstance(i.Name, i.Type).CarriedInstance = i
+	}
+	for _, p := range carried.Queue {
+		c := &member{
+			Container: schedule.Container{ID: p.ID, Shape: p.Shape, Priority: p.Priority, Order: p.Order, Instance: p.Instance},
+			attempts:  p.Attempts, attempt: p.Attempt, queuedAt: fromMilliseconds(p.QueuedMS), sentAt: fromMilliseconds(p.SentMS),
+			label: p.Label, workflow: p.Workflow, cancel: p.Cancel, at: -1,
+		}
+		if m := f.byName[p.Instance]; m != nil {
+			c.Binding = schedule.Running
+			m.containers++
+		}
+		f.add(c)
+	}
+}
+
+func fromMilliseconds(ms int64) time.Time {
+	if ms == 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(ms).UTC()
+}

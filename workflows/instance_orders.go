@@ -1,0 +1,210 @@
+package workflows
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"go.temporal.io/sdk/converter"
+	"go.temporal.io/sdk/workflow"
+
+	"drover/internal/api"
+	"drover/internal/cloud"
+)
+
+// handle registers the query and the updates.
+func (i *instance) handle(ctx workflow.Context) error {
+	err := workflow.SetQueryHandler(ctx, api.QueryState, func() (api.InstanceState, error) { return i.state, nil })
+	if err != nil {
+		return err
+	}
+	err = workflow.SetUpdateHandlerWithOptions(ctx, api.UpdateIdleBehavior,
+		func(ctx workflow.Context, order api.SetIdleBehavior) (api.InstanceState, error) {
+			i.setBehavior(ctx, order)
+			return i.state, nil
+		}, workflow.UpdateHandlerOptions{Validator: i.refuseBehavior, Description: "run, hold or drain"})
+	if err != nil {
+		return err
+	}
+	return workflow.SetUpdateHandlerWithOptions(ctx, api.UpdateDestroy,
+		func(ctx workflow.Context, order api.Destroy) (api.InstanceState, error) {
+			i.orderDestroy(ctx, order)
+			return i.state, nil
+		}, workflow.UpdateHandlerOptions{Description: "shut down now, whatever runs"})
+}
+
+// refuseBehavior says why an order can't be carried out, if so.
+func (i *instance) refuseBehavior(order api.SetIdleBehavior) error {
+	if _, err := api.ParseBehavior(string(order.Behavior)); err != nil {
+		return err
+	}
+	if s := i.state.State; s == api.StateShutdown || s == api.StateGone {
+		return fmt.Errorf("instance %s is in state %s: its idle behavior can no longer change", i.state.Name, s)
+	}
+	return nil
+}
+
+// listen starts the coroutines that receive signals, and one that takes a
+// cancellation of the workflow as an order to destroy.
+func (i *instance) listen(ctx, outer workflow.Context) {
+	receive := func(name string, handle func(workflow.Context, json.RawMessage) error) {
+		workflow.GoNamed(ctx, name, func(ctx workflow.Context) {
+			for channel := workflow.GetSignalChannel(ctx, name); ; {
+				var value converter.RawValue
+				channel.Receive(ctx, &value)
+				i.mail.received++
+				i.take(ctx, name, value, handle)
+			}
+		})
+	}
+	receive(api.SignalSetIdleBehavior, func(ctx workflow.Context, data json.RawMessage) error {
+		var order api.SetIdleBehavior
+		if err := json.Unmarshal(data, &order); err != nil {
+			return err
+		}
+		if err := i.refuseBehavior(order); err != nil {
+			return err
+		}
+		i.setBehavior(ctx, order)
+		return nil
+	})
+	receive(api.SignalDestroy, func(ctx workflow.Context, data json.RawMessage) error {
+		var order api.Destroy
+		if err := json.Unmarshal(data, &order); err != nil {
+			return err
+		}
+		i.orderDestroy(ctx, order)
+		return nil
+	})
+	receive(api.SignalOrders, i.takeOrders)
+	workflow.GoNamed(ctx, "cancellation", func(ctx workflow.Context) {
+		i.await(ctx, func() bool { return outer.Err() != nil })
+		i.orderDestroy(ctx, api.Destroy{Reason: "the workflow was cancelled"})
+	})
+}
+
+// take handles one signal. An invalid one is ignored, logged and noted.
+func (i *instance) take(ctx workflow.Context, name string, value converter.RawValue, handle func(workflow.Context, json.RawMessage) error) {
+	data := json.RawMessage("null")
+	if payload := value.Payload(); payload != nil {
+		encoding := string(payload.GetMetadata()[converter.MetadataEncoding])
+		switch encoding {
+		case converter.MetadataEncodingJSON:
+			data = payload.GetData()
+		case converter.MetadataEncodingNil, "":
+		default:
+			i.note(ctx, fmt.Sprintf("ignored signal %s: its payload is %s; allowed: JSON", name, encoding))
+			return
+		}
+	}
+	if err := handle(ctx, data); err != nil {
+		i.note(ctx, fmt.Sprintf("ignored signal %s: %v", name, err))
+	}
+}
+
+// setBehavior carries out an order that has been found valid.
+func (i *instance) setBehavior(ctx workflow.Context, order api.SetIdleBehavior) {
+	if order.Behavior == api.Run && i.state.IdleBehavior != api.Run {
+		i.idleSince = workflow.Now(ctx)
+	}
+	i.state.IdleBehavior = order.Behavior
+	i.state.BehaviorReason, i.state.BehaviorBy = order.Reason, order.By
+	i.changed(ctx)
+	i.report()
+}
+
+// drain makes the instance go once nothing runs on it, unless it is on hold: then
+// it is only said.
+func (i *instance) drain(ctx workflow.Context, why string) {
+	i.note(ctx, why)
+	if i.state.IdleBehavior == api.Run {
+		i.setBehavior(ctx, api.SetIdleBehavior{Behavior: api.Drain, Reason: why, By: "drover"})
+	}
+}
+
+// orderDestroy makes the instance go now.
+func (i *instance) orderDestroy(ctx workflow.Context, order api.Destroy) {
+	if i.destroy {
+		return
+	}
+	i.destroy = true
+	i.state.Reason = "destroyed" + because(order.Reason)
+	if order.By != "" {
+		i.state.Reason += " (by " + order.By + ")"
+	}
+	i.changed(ctx)
+}
+
+// takeOrders carries out what the fleet says. Messages that were seen are dropped.
+func (i *instance) takeOrders(ctx workflow.Context, data json.RawMessage) error {
+	var orders api.Orders
+	if err := json.Unmarshal(data, &orders); err != nil {
+		return err
+	}
+	if orders.Seq <= i.ordersSeen {
+		return nil
+	}
+	i.ordersSeen = orders.Seq
+	for _, a := range orders.Run {
+		if i.takesContainers() {
+			i.start(ctx, a)
+			continue
+		}
+		i.mail.refused = append(i.mail.refused, a.Container)
+		i.report()
+	}
+	for _, id := range orders.Kill {
+		i.kill(ctx, id)
+	}
+	if orders.Drain != "" {
+		i.drain(ctx, orders.Drain)
+	}
+	if orders.Keep != nil {
+		i.kept = *orders.Keep
+	}
+	if orders.Leave != "" && len(i.attempts) == 0 && i.takesContainers() {
+		i.leave = orders.Leave
+	}
+	return nil
+}
+
+// takesContainers reports whether a container may be started now.
+func (i *instance) takesContainers() bool {
+	up := i.state.State == api.StateIdle || i.state.State == api.StateRunning
+	return up && i.state.IdleBehavior == api.Run && !i.mustLeave() && !i.broken
+}
+
+// drainOrders answers orders that nobody has received yet, before the workflow ends:
+// they would be lost without a word.
+func (i *instance) drainOrders(ctx workflow.Context) {
+	channel := workflow.GetSignalChannel(ctx, api.SignalOrders)
+	for {
+		var value converter.RawValue
+		if !channel.ReceiveAsync(&value) {
+			return
+		}
+		i.take(ctx, api.SignalOrders, value, i.takeOrders)
+	}
+}
+
+// keepTags writes the idle behavior to the cloud's tag when it differs.
+func (i *instance) keepTags(ctx workflow.Context) {
+	for {
+		i.await(ctx, func() bool { return i.tagged != i.state.IdleBehavior && i.state.CloudID != "" })
+		wanted := i.state.IdleBehavior
+		in := api.TagInput{Machine: i.machine, Tags: map[string]string{cloud.TagIdleBehavior: string(wanted)}}
+		options := activityOptions(fmt.Sprintf("tag %s: idle behavior %s", i.called(), wanted), forever)
+		options.StartToCloseTimeout, options.RetryPolicy.MaximumAttempts = tagTimeout, tagAttempts
+		err := workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, options), api.TagInstanceActivity, in).Get(ctx, nil)
+		if err != nil && i.state.State != api.StateShutdown && i.state.State != api.StateGone {
+			i.note(ctx, "the idle behavior's tag could not be written: "+reasonOf(err))
+		}
+		i.tagged = wanted
+	}
+}
+
+func because(reason string) string {
+	if reason == "" {
+		return ""
+	}
+	return ": " + reason
+}

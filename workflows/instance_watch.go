@@ -1,0 +1,114 @@
+package workflows
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
+
+	"drover/internal/api"
+)
+
+// watch stays with the instance. The activity probes it and returns only when
+// something is new, so that a quiet hour leaves nothing in the history.
+func (i *instance) watch(ctx workflow.Context) {
+	spec := i.in.Spec
+	for ctx.Err() == nil {
+		known := i.known()
+		in := api.WatchInput{
+			Machine: i.machine, Interval: spec.Intervals.Probe, Timeout: spec.Timeouts.Probe,
+			LastProbe: i.state.LastProbe.Time, Known: known,
+			Unreachable: i.late != "", Broken: i.broken,
+		}
+		options := activityOptions("watch "+i.where(), forever)
+		options.HeartbeatTimeout = heartbeatTimeout
+		var result api.WatchResult
+		err := workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, options), api.WatchActivity, in).Get(ctx, &result)
+		if temporal.IsCanceledError(err) {
+			return
+		}
+		if err != nil {
+			i.note(ctx, "watching failed: "+reasonOf(err))
+			pause := workflow.TimerOptions{Summary: "until watching is tried again"}
+			if workflow.NewTimerWithOptions(ctx, spec.Intervals.Probe.D(), pause).Get(ctx, nil) != nil {
+				return
+			}
+			continue
+		}
+		i.watched(ctx, result, known)
+	}
+}
+
+// watched takes in what the watch activity has seen.
+func (i *instance) watched(ctx workflow.Context, result api.WatchResult, known []string) {
+	if result.LastProbe.After(i.state.LastProbe.Time) {
+		i.state.LastProbe = api.Time{Time: result.LastProbe}
+	}
+	switch {
+	case result.Gone != "":
+		i.gone = result.Gone
+	case result.Unreachable != "":
+		if i.late == "" {
+			i.note(ctx, "unreachable: "+result.Unreachable)
+		}
+		i.late = "unreachable: " + result.Unreachable
+	default:
+		i.late = ""
+	}
+	if result.Listing != nil {
+		i.observe(ctx, *result.Listing, known)
+	}
+	i.changed(ctx)
+}
+
+// observe takes in a listing of what runs on the instance: a container that nobody
+// here started was started by a predecessor, and is adopted.
+func (i *instance) observe(ctx workflow.Context, listing api.Listing, known []string) {
+	for _, id := range listing.Containers {
+		if !slices.Contains(known, id) && !slices.Contains(i.known(), id) {
+			i.note(ctx, fmt.Sprintf("adopted container %s, found on the instance", id))
+			i.start(ctx, api.Assignment{Container: id, Attempt: 1, Label: "(adopted)", QueuedAt: workflow.Now(ctx), Adopted: true})
+		}
+	}
+	if listing.Broken && !i.broken {
+		i.drain(ctx, "the instance says that it can't run containers")
+	}
+	i.broken = listing.Broken
+	i.settle(ctx)
+}
+
+// known are the containers that start or run on the instance.
+func (i *instance) known() []string {
+	ids := make([]string, 0, len(i.attempts))
+	for _, a := range i.attempts {
+		ids = append(ids, a.Container)
+	}
+	return ids
+}
+
+// called is the instance's name as people see it in the cloud's console.
+func (i *instance) called() string {
+	if i.state.CloudID == "" || i.state.CloudID == i.state.Name {
+		return i.state.Name
+	}
+	return i.state.CloudID
+}
+
+// where is what the instance is called and where it is.
+func (i *instance) where() string { return i.called() + " at " + i.state.Address }
+
+const (
+	tagTimeout  = 30 * time.Second
+	tagAttempts = 100
+)
+
+// list joins the parts for people.
+func list(parts []string) string {
+	if len(parts) == 0 {
+		return "none"
+	}
+	return strings.Join(parts, ", ")
+}

@@ -1,0 +1,60 @@
+package workflows
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
+
+	"drover/internal/api"
+)
+
+// post collects messages to other workflows, with request IDs that make their
+// delivery idempotent.
+type post struct {
+	run      string // of the sender
+	seq      int64  // of the batch
+	messages []api.Message
+}
+
+// signal adds a signal.
+func (p *post) signal(workflowID, name string, payload any) { p.add(workflowID, name, payload) }
+
+// startInstance adds the start of an Instance workflow.
+func (p *post) startInstance(in api.InstanceInput) {
+	p.add(api.InstanceWorkflowID(in.Spec.Name, in.Name), "", in)
+}
+
+func (p *post) add(workflowID, signal string, payload any) {
+	data, err := json.Marshal(payload)
+	if err != nil {
+		panic(fmt.Sprintf("%T can't be encoded: %v", payload, err)) // a programming error: fails the workflow task
+	}
+	p.messages = append(p.messages, api.Message{
+		WorkflowID: workflowID, Signal: signal, Payload: data,
+		RequestID: fmt.Sprintf("%s/%d/%d", p.run, p.seq, len(p.messages)),
+	})
+}
+
+// deliver sends the messages through a local activity, which is tried until each one
+// is either accepted or known to have no receiver.
+func deliver(ctx workflow.Context, summary string, messages []api.Message) (api.Delivery, error) {
+	var delivery api.Delivery
+	if len(messages) == 0 {
+		return delivery, nil
+	}
+	err := workflow.ExecuteLocalActivity(workflow.WithLocalActivityOptions(ctx, localOptions(summary)), api.DeliverActivity, messages).Get(ctx, &delivery)
+	return delivery, err
+}
+
+// localOptions are those of calls to Temporal itself.
+func localOptions(summary string) workflow.LocalActivityOptions {
+	return workflow.LocalActivityOptions{
+		ScheduleToCloseTimeout: forever,
+		StartToCloseTimeout:    30 * time.Second,
+		RetryPolicy:            &temporal.RetryPolicy{InitialInterval: 100 * time.Millisecond, BackoffCoefficient: 2, MaximumInterval: 5 * time.Second},
+		Summary:                summary,
+	}
+}
