@@ -102,9 +102,9 @@ func final(kind string, err error, details ...any) error {
 // over at once.
 var errHandover = errors.New("the worker stops: another one takes over")
 
-// heartbeatInterval is the time between heartbeats of long activities. The worker's
+// HeartbeatInterval is the time between heartbeats of long activities. The worker's
 // MaxHeartbeatThrottleInterval should not be longer.
-const heartbeatInterval = 4 * time.Second
+const HeartbeatInterval = 4 * time.Second
 
 // long prepares a long activity: it heartbeats with what details returns until stop
 // is called, and its context ends, with errHandover as the cause, when the worker
@@ -112,7 +112,7 @@ const heartbeatInterval = 4 * time.Second
 func long(ctx context.Context, details func() any) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	stopping := activity.GetWorkerStopChannel(ctx)
-	ticker := time.NewTicker(heartbeatInterval)
+	ticker := time.NewTicker(HeartbeatInterval)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)

@@ -24,9 +24,8 @@ import (
 
 // access is how this worker logs in to the instances of fleets that share a key.
 type access struct {
-	key    sshexec.Key
-	signer ssh.Signer
-	pool   *sshexec.Pool
+	key  *sshexec.Key
+	pool *sshexec.Pool
 }
 
 // access returns the access with a key file of the fleet's spec; empty: a key of our
@@ -38,15 +37,14 @@ func (a *Activities) access(configured string) (*access, error) {
 	if k := a.keys[file]; k != nil {
 		return k, nil
 	}
-	load := sshexec.LoadKey
-	if configured == "" {
-		load = sshexec.LoadOrCreateKey
+	if _, err := os.Stat(file); err != nil && configured != "" {
+		return nil, fmt.Errorf("ssh.key_file: %w", err)
 	}
-	key, err := load(file)
+	key, err := sshexec.LoadOrCreateKey(file)
 	if err != nil {
 		return nil, err
 	}
-	k := &access{key: key, signer: key.Signer(), pool: sshexec.New(key.Signer())}
+	k := &access{key: key, pool: sshexec.New(key.Signer(), sshexec.Options{})}
 	a.keys[file] = k
 	return k, nil
 }
@@ -57,7 +55,7 @@ func (a *Activities) target(m api.Machine) (*sshexec.Pool, sshexec.Target, error
 	if err != nil {
 		return nil, sshexec.Target{}, err
 	}
-	_, host, err := sshexec.DeriveHostKey(access.key, m.Name)
+	_, host, err := access.key.HostKey(m.Name)
 	if err != nil {
 		return nil, sshexec.Target{}, err
 	}
@@ -84,7 +82,7 @@ func (a *Activities) BootProbe(ctx context.Context, in api.BootProbeInput) error
 		switch {
 		case errors.As(err, &exit):
 			return again(in.Interval.D(), fmt.Errorf("boot probe: %w", err))
-		case errors.Is(err, sshexec.ErrAuthentication):
+		case sshexec.FailedAt(err, sshexec.StepAuth):
 			return again(max(in.Interval.D(), 5*time.Second), err)
 		case time.Now().After(deadline):
 			return again(time.Millisecond, err)
@@ -119,7 +117,7 @@ func (a *Activities) CopyRunner(ctx context.Context, in api.CopyRunnerInput) (st
 	}
 	sum := sha256.Sum256(program)
 	file := path.Join(directory, "runner-"+hex.EncodeToString(sum[:]))
-	_, err = pool.Install(ctx, target, sshexec.File{Path: file, Mode: 0o700, Content: program})
+	_, err = pool.Install(ctx, target, sshexec.File{Path: file, Mode: 0o700, Content: program, SHA256: hex.EncodeToString(sum[:])})
 	if err != nil {
 		return "", a.sshFailed(ctx, in.Machine, err)
 	}
@@ -197,7 +195,7 @@ func (a *Activities) sshFailed(ctx context.Context, m api.Machine, err error) er
 		return gone
 	}
 	delay := time.Second
-	if errors.Is(err, sshexec.ErrAuthentication) {
+	if sshexec.FailedAt(err, sshexec.StepAuth) {
 		delay = 5 * time.Second
 	}
 	return again(delay, err)

@@ -17,7 +17,6 @@ import (
 	"drover/internal/cloud"
 	"drover/internal/cloud/local"
 	"drover/internal/fleetspec"
-	"drover/internal/sshexec"
 )
 
 // CreateInstance asks the cloud for an instance. It may be called again: there is at
@@ -32,7 +31,11 @@ func (a *Activities) CreateInstance(ctx context.Context, in api.CreateInput) (ap
 	if err != nil {
 		return m, final(api.ErrorInvalid, err)
 	}
-	hostKey, _, err := sshexec.DeriveHostKey(access.key, m.Name)
+	hostKey, _, err := access.key.HostKey(m.Name)
+	if err != nil {
+		return m, final(api.ErrorInvalid, err)
+	}
+	secret, err := access.key.Secret(m.Name)
 	if err != nil {
 		return m, final(api.ErrorInvalid, err)
 	}
@@ -40,9 +43,9 @@ func (a *Activities) CreateInstance(ctx context.Context, in api.CreateInput) (ap
 		Name: m.Name, ProviderType: in.Type.ProviderType, Preemptible: in.Type.Preemptible,
 		Tags: map[string]string{
 			cloud.TagFleet: m.Fleet, cloud.TagInstance: m.Name, cloud.TagType: in.Type.Name,
-			cloud.TagIdleBehavior: string(in.Behavior), cloud.TagSecret: sshexec.DeriveSecret(access.key, m.Name),
+			cloud.TagIdleBehavior: string(in.Behavior), cloud.TagSecret: secret,
 		},
-		AuthorizedKey: string(ssh.MarshalAuthorizedKey(access.signer.PublicKey())),
+		AuthorizedKey: string(ssh.MarshalAuthorizedKey(access.key.Signer().PublicKey())),
 		HostKey:       hostKey, User: m.SSH.User, InitCommand: in.InitCommand,
 	})
 	if err != nil {

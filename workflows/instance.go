@@ -6,6 +6,7 @@ package workflows
 import (
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -256,9 +257,10 @@ func (i *instance) await(ctx workflow.Context, condition func() bool) {
 // second, unless it names another delay, until it succeeds or is cancelled.
 func activityOptions(summary string, startToClose time.Duration) workflow.ActivityOptions {
 	return workflow.ActivityOptions{
-		StartToCloseTimeout: startToClose,
-		RetryPolicy:         &temporal.RetryPolicy{InitialInterval: time.Second, BackoffCoefficient: 1},
-		Summary:             summary,
+		ScheduleToCloseTimeout: forever,
+		StartToCloseTimeout:    startToClose,
+		RetryPolicy:            &temporal.RetryPolicy{InitialInterval: time.Second, BackoffCoefficient: 1, MaximumAttempts: unlimited},
+		Summary:                summary,
 	}
 }
 
@@ -283,6 +285,10 @@ func typeOf(err error) string {
 // heartbeatTimeout is how long after a worker's sudden death its long activities
 // are given to another.
 const heartbeatTimeout = 20 * time.Second
+
+// unlimited is how often things are tried. (The default of Temporal's test environment
+// is 10, that of its servers no limit.)
+const unlimited = math.MaxInt32
 
 // forever bounds activities that last as long as what they watch.
 const forever = 10 * 365 * 24 * time.Hour

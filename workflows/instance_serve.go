@@ -176,11 +176,13 @@ func (i *instance) idleClock(ctx workflow.Context) {
 		}
 		i.settled = api.StateIdle
 		i.changed(ctx)
-		if i.idleFor(ctx, timeout, fmt.Sprintf("idle timeout %s", timeout)) && i.state.IdleBehavior == api.Run && !i.kept {
+		if !i.idleFor(ctx, timeout, fmt.Sprintf("idle timeout %s", timeout)) {
+			continue
+		}
+		if i.state.IdleBehavior == api.Run && !i.kept {
 			i.leave = fmt.Sprintf("idle for %s", timeout)
 			return
 		}
-		// On hold, kept, or busy again: start over when that has changed.
 		behavior, since, kept := i.state.IdleBehavior, i.idleSince, i.kept
 		i.await(ctx, func() bool {
 			return i.state.IdleBehavior != behavior || i.kept != kept || i.idleSince != since || !idle() || ctx.Err() != nil

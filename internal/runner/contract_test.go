@@ -7,18 +7,19 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
 func TestVersionIsOneLine(t *testing.T) {
+	t.Parallel()
 	out := newHost(t).ok("", "version")
 	assert.Regexp(t, `^drover-runner contract 1 linux/\w+ go[^\n]+\n$`, out)
 }
 
 func TestCallsThatMakeNoSense(t *testing.T) {
+	t.Parallel()
 	valid := shell("true")
 	for _, c := range []struct {
 		name, stdin string
@@ -68,6 +69,7 @@ func TestCallsThatMakeNoSense(t *testing.T) {
 }
 
 func TestUnknownContainer(t *testing.T) {
+	t.Parallel()
 	h := newHost(t)
 	for _, call := range []string{"wait", "logs"} {
 		_, errs, code := h.call("", call, "nobody")
@@ -79,6 +81,7 @@ func TestUnknownContainer(t *testing.T) {
 }
 
 func TestExitCodes(t *testing.T) {
+	t.Parallel()
 	h := newHost(t)
 	script := filepath.Join(h.root, "script")
 	require.NoError(t, os.WriteFile(script, []byte("#!/no/such/shell\n"), 0o755))
@@ -108,6 +111,7 @@ func TestExitCodes(t *testing.T) {
 }
 
 func TestEnvironmentAndDirectoryOfAContainer(t *testing.T) {
+	t.Parallel()
 	h := newHost(t)
 	h.env = []string{"SECRET_OF_THE_HOST=x", "HOME=/somewhere"}
 	env := map[string]string{"A": "two\nlines\n", "B": `"'$(x)\`, "EMPTY": "", "PATH": "/bin:/usr/bin", "É": "ü☃"}
@@ -129,12 +133,14 @@ func TestEnvironmentAndDirectoryOfAContainer(t *testing.T) {
 }
 
 func TestUnknownKeysOfASpecAreIgnored(t *testing.T) {
+	t.Parallel()
 	h := newHost(t)
 	h.ok(`{"command":["true"],"of_the_future":{"x":1}}`, "start", "c")
 	assert.Zero(t, h.wait("c").ExitCode)
 }
 
 func TestStartedOnceByManyAtOnce(t *testing.T) {
+	t.Parallel()
 	h := newHost(t)
 	path, lines := h.witness()
 	var all sync.WaitGroup
@@ -154,6 +160,7 @@ func TestStartedOnceByManyAtOnce(t *testing.T) {
 }
 
 func TestNeverStartedAgain(t *testing.T) {
+	t.Parallel()
 	h := newHost(t)
 	path, lines := h.witness()
 	spec := shell("echo ran >>" + path + "; echo out")
@@ -176,6 +183,7 @@ func TestNeverStartedAgain(t *testing.T) {
 }
 
 func TestListAndForgetOfWhatRuns(t *testing.T) {
+	t.Parallel()
 	h := newHost(t)
 	h.ok(shell("exec sleep 100"), "start", "b")
 	h.ok(shell("exec sleep 100"), "start", "a~1")
@@ -193,6 +201,7 @@ func TestListAndForgetOfWhatRuns(t *testing.T) {
 }
 
 func TestKill(t *testing.T) {
+	t.Parallel()
 	h := newHost(t)
 	h.ok(shell("exec sleep 100"), "start", "meek")
 	h.ok("", "kill", "meek")
@@ -213,6 +222,7 @@ func TestKill(t *testing.T) {
 }
 
 func TestKillReachesEveryProcess(t *testing.T) {
+	t.Parallel()
 	h := newHost(t)
 	ready := filepath.Join(h.root, "ready")
 	// The shell ends only when the one in another session has ended by the signal.
@@ -224,6 +234,7 @@ func TestKillReachesEveryProcess(t *testing.T) {
 }
 
 func TestKilledBeforeItStarted(t *testing.T) {
+	t.Parallel()
 	h := newHost(t)
 	path, lines := h.witness()
 	h.ok("", "kill", "c")
@@ -240,19 +251,21 @@ func TestKilledBeforeItStarted(t *testing.T) {
 }
 
 func TestWhatAContainerLeavesEnds(t *testing.T) {
+	t.Parallel()
 	h := newHost(t)
 	ready := filepath.Join(h.root, "ready")
-	h.ok(shell(`(setsid env -i /bin/sh -c 'trap "" TERM HUP; echo $$ >`+ready+`; exec sleep 100' 97>&- &)
+	h.ok(bash(`(setsid env -i /bin/sh -c 'trap "" TERM HUP; echo $$ >`+ready+`; exec sleep 100' 97>&- &)
 		while [ ! -s `+ready+` ]; do :; done; exit 3`), "start", "c")
 	assert.Equal(t, 3, h.wait("c").ExitCode)
 	assert.False(t, alive(h.await(ready)))
 	require.Eventually(t, func() bool {
 		_, err := os.Stat(store{h.root}.record("c").path(workDir))
 		return os.IsNotExist(err)
-	}, 5*time.Second, time.Millisecond, "its directory goes too")
+	}, patience, tick, "its directory goes too")
 }
 
 func TestTimeout(t *testing.T) {
+	t.Parallel()
 	h := newHost(t)
 	h.env = []string{envKillAfter + "=100ms"}
 	h.ok(specJSON(Spec{Command: []string{"sleep", "100"}, Timeout: "50ms"}), "start", "meek")

@@ -25,6 +25,12 @@ const (
 	envKillAfter = "RUNNER_TEST_KILL_AFTER"
 )
 
+// Every wait for something that must happen ends after patience; tick is how often it looks.
+const (
+	patience = 15 * time.Second
+	tick     = time.Millisecond
+)
+
 func TestMain(m *testing.M) {
 	if os.Getenv(envAsRunner) != "" {
 		os.Exit(asRunner())
@@ -36,7 +42,7 @@ func TestMain(m *testing.M) {
 		os.Exit(1)
 	}
 	code := m.Run()
-	if left := awaitNoChildren(10 * time.Second); left != "" {
+	if left := awaitNoChildren(patience); left != "" {
 		fmt.Fprintln(os.Stderr, "processes left behind:", left)
 		code = 1
 	}
@@ -103,7 +109,7 @@ func (h *host) cleanUp() {
 		require.Eventually(h.t, func() bool {
 			_, _, code := h.call("", "kill", e.Name(), "--signal", "KILL")
 			return code == ExitOK
-		}, 10*time.Second, time.Millisecond)
+		}, patience, tick)
 	}
 }
 
@@ -149,6 +155,9 @@ func (h *host) wait(id string) Result {
 // shell is a spec that runs a script.
 func shell(script string) string { return specJSON(Spec{Command: []string{"sh", "-c", script}}) }
 
+// bash is one that runs a script which needs more than one digit to name a descriptor.
+func bash(script string) string { return specJSON(Spec{Command: []string{"bash", "-c", script}}) }
+
 func specJSON(spec Spec) string {
 	data, err := json.Marshal(spec)
 	if err != nil {
@@ -180,7 +189,7 @@ func (h *host) await(path string) int {
 		}
 		n, err = strconv.Atoi(strings.TrimSpace(string(data)))
 		return err == nil
-	}, 10*time.Second, time.Millisecond)
+	}, patience, tick)
 	return n
 }
 

@@ -51,7 +51,7 @@ func TestOutputIsWhatWasWrittenWithinTheBound(t *testing.T) {
 			_, err := s.copy(&live, int64(len(followed)), false)
 			require.NoError(t, err)
 			followed = append(followed, live.Bytes()...)
-			require.Equal(t, all[:min(int64(len(all)), limit/2)], append([]byte{}, followed...), "the head is live")
+			require.Equal(t, string(all[:min(int64(len(all)), limit/2)]), string(followed), "the head is live")
 		}
 		missing, err := out.close()
 		require.NoError(t, err)
@@ -124,6 +124,7 @@ func FuzzParseSpec(f *testing.F) {
 }
 
 func TestOffsetsOfABoundedOutput(t *testing.T) {
+	t.Parallel()
 	h := newHost(t)
 	spec := Spec{Command: []string{"sh", "-c", "i=0; while [ $i -lt 2000 ]; do i=$((i+1)); echo line $i >&$((i%2+1)); done"}, OutputLimit: 4001}
 	h.ok(specJSON(spec), "start", "c")
@@ -150,6 +151,7 @@ func follow(h *host, args ...string) (io.Reader, func() error) {
 }
 
 func TestFollow(t *testing.T) {
+	t.Parallel()
 	h := newHost(t)
 	fifo := filepath.Join(h.root, "fifo")
 	require.NoError(t, unix.Mkfifo(fifo, 0o600))
@@ -179,6 +181,7 @@ func TestFollow(t *testing.T) {
 }
 
 func TestFollowersOfADeadSupervisorEnd(t *testing.T) {
+	t.Parallel()
 	h := newHost(t)
 	ready := filepath.Join(h.root, "ready")
 	h.ok(shell("echo hello; echo $$ >"+ready+"; exec sleep 100"), "start", "c")
@@ -196,6 +199,7 @@ func TestFollowersOfADeadSupervisorEnd(t *testing.T) {
 }
 
 func TestNobodyWaitsForNobody(t *testing.T) {
+	t.Parallel()
 	h := newHost(t)
 	h.ok(shell("exec sleep 100"), "start", "c")
 	for _, args := range [][]string{{"wait", "c"}, {"logs", "c", "--follow"}} {
@@ -212,7 +216,7 @@ func TestNobodyWaitsForNobody(t *testing.T) {
 		case err := <-ended:
 			assert.Error(t, err)
 			assert.Equal(t, ExitFailed, cmd.ProcessState.ExitCode(), args)
-		case <-time.After(10 * time.Second):
+		case <-time.After(patience):
 			t.Error("still there:", args)
 			require.NoError(t, cmd.Process.Kill())
 			<-ended
@@ -222,6 +226,7 @@ func TestNobodyWaitsForNobody(t *testing.T) {
 }
 
 func TestSupervisorLetsGoOfWhatStartInherited(t *testing.T) {
+	t.Parallel()
 	h := newHost(t)
 	r, w, err := os.Pipe()
 	require.NoError(t, err)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -148,7 +147,7 @@ func (r record) leftovers() ([]process, error) {
 		// A process that ends meanwhile, or that is not ours to look into, is none.
 		env, _ := os.ReadFile(procPath(p.pid, "environ"))
 		cwd, _ := os.Readlink(procPath(p.pid, "cwd"))
-		if bytes.Contains(append([]byte{0}, env...), mark) || inside(cwd, r.dir) || hasOpen(p.pid, r.path(heldFile)) {
+		if bytes.Contains(append([]byte{0}, env...), mark) || inside(cwd, r.dir) || holdsLock(p.pid, r.path(heldFile)) {
 			left = append(left, p)
 		}
 	}
@@ -159,15 +158,9 @@ func inside(path, dir string) bool {
 	return path == dir || strings.HasPrefix(path, dir+"/")
 }
 
-func hasOpen(pid int, path string) bool {
-	links, err := filepath.Glob(procPath(pid, "fd/*"))
-	if err != nil {
-		return false
-	}
-	for _, link := range links {
-		if to, err := os.Readlink(link); err == nil && to == path {
-			return true
-		}
-	}
-	return false
+// holdsLock tells whether a process has inherited the held lock. (A call of the runner
+// that only waits for the lock has it open under another number.)
+func holdsLock(pid int, path string) bool {
+	to, err := os.Readlink(procPath(pid, "fd/"+strconv.Itoa(heldFD)))
+	return err == nil && to == path
 }

@@ -97,7 +97,7 @@ func (p *Pool) Install(ctx context.Context, t Target, f File) (copied bool, err 
 
 // packed keeps what was compressed last: thousands of instances get the same runner.
 type packed struct {
-	mu   sync.Mutex
+	mu    sync.Mutex
 	bySum map[string][]byte
 }
 

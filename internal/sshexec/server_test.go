@@ -36,11 +36,13 @@ func newKey(t testing.TB) (ssh.Signer, ed25519.PrivateKey) {
 type server struct {
 	listener    net.Listener
 	login, host ssh.Signer
-	maxSessions int32 // per connection; 0: no limit
+	maxSessions int32 // per connection; 0: no limit, negative: none
 	// exec replaces sh, for commands that a test wants to end its own way.
 	exec func(conn net.Conn, line string, ch ssh.Channel)
-	// slowly holds up handshakes until it is closed. nil: it doesn't.
-	slowly chan struct{}
+	// slowly holds up handshakes, from the one after slowAfter, until it is closed. nil:
+	// it doesn't.
+	slowly    chan struct{}
+	slowAfter int32
 
 	accepted, sessions, dialing, mostDialing atomic.Int32
 
@@ -89,11 +91,11 @@ func (s *server) accept(l net.Listener) {
 		if err != nil {
 			return
 		}
-		s.accepted.Add(1)
+		nth := s.accepted.Add(1)
 		s.mu.Lock()
 		s.conns = append(s.conns, c)
 		s.mu.Unlock()
-		s.work.Go(func() { s.serve(c) })
+		s.work.Go(func() { s.serve(c, nth) })
 	}
 }
 
@@ -108,12 +110,12 @@ func (s *server) config() *ssh.ServerConfig {
 	return config
 }
 
-func (s *server) serve(raw net.Conn) {
+func (s *server) serve(raw net.Conn, nth int32) {
 	defer raw.Close()
 	now := s.dialing.Add(1)
 	for most := s.mostDialing.Load(); now > most && !s.mostDialing.CompareAndSwap(most, now); most = s.mostDialing.Load() {
 	}
-	if s.slowly != nil {
+	if s.slowly != nil && nth > s.slowAfter {
 		<-s.slowly
 	}
 	_, chans, reqs, err := ssh.NewServerConn(raw, s.config())
@@ -124,7 +126,7 @@ func (s *server) serve(raw net.Conn) {
 	s.work.Go(func() { ssh.DiscardRequests(reqs) })
 	var open atomic.Int32
 	for nc := range chans {
-		if n := open.Add(1); s.maxSessions > 0 && n > s.maxSessions {
+		if n := open.Add(1); s.maxSessions != 0 && n > s.maxSessions {
 			open.Add(-1)
 			_ = nc.Reject(ssh.ResourceShortage, "too many sessions")
 			continue

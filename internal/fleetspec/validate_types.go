@@ -1,0 +1,46 @@
+package fleetspec
+
+import (
+	"fmt"
+	"math"
+)
+
+func checkInstanceTypes(s Spec) *problem {
+	if len(s.InstanceTypes) == 0 {
+		return problemf("instance_types", "is empty; allowed: a list of one type or more, such as [{name: small, vcpus: 2, memory: 4GiB}]")
+	}
+	seen := make(map[string]int, len(s.InstanceTypes))
+	for i, t := range s.InstanceTypes {
+		path := fmt.Sprintf("instance_types[%d]", i)
+		if p := checkInstanceType(path, t); p != nil {
+			return p
+		}
+		if first, twice := seen[t.Name]; twice {
+			return problemf(path+".name", "%s is the name of instance_types[%d], too; allowed: a name of its own", quote(t.Name), first)
+		}
+		seen[t.Name] = i
+	}
+	return nil
+}
+
+func checkInstanceType(path string, t InstanceType) *problem {
+	switch {
+	case t.Name == "":
+		return problemf(path+".name", "is missing; allowed: a name such as small or m7i.large")
+	case !typeName.MatchString(t.Name):
+		return problemf(path+".name", "%s is not a type's name; allowed: 1 to 63 of A-Z, a-z, 0-9, '.', _ and -, beginning with a letter or digit", quote(t.Name))
+	case !typeName.MatchString(t.ProviderType):
+		return problemf(path+".provider_type", "%s is not a provider's type; allowed: 1 to 63 of A-Z, a-z, 0-9, '.', _ and -, beginning with a letter or digit", quote(t.ProviderType))
+	case !(t.VCPUs > 0) || math.IsInf(t.VCPUs, 0):
+		return problemf(path+".vcpus", "%v is not a number of vCPUs; allowed: a number above 0", t.VCPUs)
+	case t.Memory <= 0:
+		return problemf(path+".memory", "%v is too small; allowed: a size above 0, such as 4GiB", t.Memory)
+	case t.Scratch < 0:
+		return problemf(path+".scratch", "%v is negative; allowed: a size such as 20GiB, or 0", t.Scratch)
+	case t.GPUs < 0:
+		return problemf(path+".gpus", "%d is negative; allowed: 0 or more", t.GPUs)
+	case !(t.Price >= 0) || math.IsInf(t.Price, 0):
+		return problemf(path+".price", "%v is not a price per hour; allowed: 0 or more", t.Price)
+	}
+	return oneOf(path+".architecture", t.Architecture, architectures)
+}

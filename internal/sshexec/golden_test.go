@@ -1,0 +1,8 @@
+package sshexec
+
+// What TestDerivedHostKeysAreGolden expects.
+const (
+	goldenPublic  = "x"
+	goldenSecret  = "x"
+	goldenPrivate = "x"
+)

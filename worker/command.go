@@ -1,0 +1,155 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+	"go.temporal.io/sdk/log"
+	"go.temporal.io/sdk/worker"
+	"go.temporal.io/sdk/workflow"
+	"go.uber.org/zap"
+	"go.uber.org/zap/exp/zapslog"
+
+	"drover/activities"
+	"drover/internal/api"
+	"drover/internal/connect"
+	"drover/workflows"
+)
+
+// settings are the worker's flags.
+type settings struct {
+	connect.Options
+	taskQueue      string
+	stateDir       string
+	metrics        string
+	logLevel       string
+	grace          time.Duration
+	exitWithParent bool
+	deployment     string
+	build          string
+}
+
+func command() *cobra.Command {
+	var s settings
+	c := &cobra.Command{
+		Use:   "drover-worker",
+		Short: "Carries out drover's workflows and activities",
+		Long: `Carries out drover's workflows and activities for all fleets of a Temporal namespace.
+
+Temporal is found as Temporal's own tools find it: TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE,
+TEMPORAL_API_KEY, TEMPORAL_TLS_* and the CLI's configuration file.
+
+Any number of workers may run, and any of them may die at any time: containers run on,
+and another worker takes over. On SIGTERM a worker hands over within about a second.`,
+		Args: cobra.NoArgs, SilenceUsage: true, SilenceErrors: true,
+		RunE: func(c *cobra.Command, _ []string) error { return s.run(c.Context()) },
+	}
+	flags := c.Flags()
+	flags.StringVar(&s.Address, "address", "", "Temporal's frontend, host:port (TEMPORAL_ADDRESS)")
+	flags.StringVar(&s.Namespace, "namespace", "", "Temporal's namespace (TEMPORAL_NAMESPACE)")
+	flags.StringVar(&s.Profile, "profile", "", "profile of the Temporal CLI's configuration file (TEMPORAL_PROFILE)")
+	flags.StringVar(&s.taskQueue, "task-queue", cmp.Or(os.Getenv("DROVER_TASK_QUEUE"), api.DefaultTaskQueue), "task queue (DROVER_TASK_QUEUE)")
+	flags.StringVar(&s.stateDir, "state-dir", "", "where a generated SSH key, local instances and output without a store are kept (DROVER_STATE_DIR; default ~/.local/state/drover)")
+	flags.StringVar(&s.metrics, "metrics", os.Getenv("DROVER_METRICS"), "serve Prometheus metrics on this host:port (DROVER_METRICS; default: none)")
+	flags.StringVar(&s.logLevel, "log-level", cmp.Or(os.Getenv("DROVER_LOG_LEVEL"), "info"), "debug, info, warn or error (DROVER_LOG_LEVEL)")
+	flags.DurationVar(&s.grace, "grace", 5*time.Second, "how long a stopping worker waits for activities to hand over")
+	flags.StringVar(&s.deployment, "deployment", os.Getenv("TEMPORAL_DEPLOYMENT_NAME"), "deployment, for Worker Versioning (TEMPORAL_DEPLOYMENT_NAME; default: not versioned)")
+	flags.StringVar(&s.build, "build-id", os.Getenv("TEMPORAL_WORKER_BUILD_ID"), "build ID, for Worker Versioning (TEMPORAL_WORKER_BUILD_ID)")
+	flags.BoolVar(&s.exitWithParent, "exit-with-parent", false, "stop when the parent process ends")
+	return c
+}
+
+// run works until the context ends.
+func (s settings) run(ctx context.Context) error {
+	logger, err := newLogger(s.logLevel)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = logger.Sync() }() // stderr can't be synced everywhere, and nothing is lost
+	if (s.deployment == "") != (s.build == "") {
+		return errors.New("--deployment and --build-id go together: set both, or none")
+	}
+	if s.exitWithParent {
+		if err := exitWithParent(); err != nil {
+			return err
+		}
+	}
+	stateDir, err := connect.StateDir(s.stateDir)
+	if err != nil {
+		return err
+	}
+	metrics, err := serveMetrics(s.metrics)
+	if err != nil {
+		return err
+	}
+	s.Logger = log.NewStructuredLogger(slog.New(zapslog.NewHandler(logger.Core(), zapslog.WithCaller(true))))
+	s.Metrics = metrics
+	c, options, err := connect.Dial(ctx, s.Options)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	if err := connect.RegisterSearchAttributes(ctx, c, options.Namespace); err != nil {
+		logger.Error("workflows may be blocked", zap.Error(err))
+	}
+	acts := activities.New(c, stateDir)
+	w := worker.New(c, s.taskQueue, s.workerOptions())
+	register(w, acts)
+	if err := w.Start(); err != nil {
+		return fmt.Errorf("start working on task queue %s: %w", s.taskQueue, err)
+	}
+	logger.Info("working", zap.String("address", options.HostPort), zap.String("namespace", options.Namespace),
+		zap.String("task_queue", s.taskQueue), zap.String("state_dir", stateDir))
+	fmt.Println("ready")
+	<-ctx.Done()
+	logger.Info("stopping")
+	w.Stop()
+	return acts.Close()
+}
+
+// register registers everything that drover's workers do.
+func register(w worker.Worker, acts *activities.Activities) {
+	for name, function := range map[string]any{
+		api.FleetWorkflow: workflows.Fleet, api.InstanceWorkflow: workflows.Instance, api.ContainerWorkflow: workflows.Container,
+	} {
+		w.RegisterWorkflowWithOptions(function, workflow.RegisterOptions{Name: name, VersioningBehavior: workflow.VersioningBehaviorAutoUpgrade})
+	}
+	acts.Register(w)
+}
+
+// workerOptions are sized for thousands of long activities that mostly wait.
+func (s settings) workerOptions() worker.Options {
+	options := worker.Options{
+		MaxConcurrentActivityExecutionSize:      20000,
+		MaxConcurrentLocalActivityExecutionSize: 2000,
+		MaxConcurrentActivityTaskPollers:        8,
+		MaxConcurrentWorkflowTaskPollers:        8,
+		MaxHeartbeatThrottleInterval:            activities.HeartbeatInterval,
+		WorkerStopTimeout:                       s.grace,
+	}
+	if s.deployment != "" {
+		options.DeploymentOptions = worker.DeploymentOptions{
+			UseVersioning: true,
+			Version:       worker.WorkerDeploymentVersion{DeploymentName: s.deployment, BuildID: s.build},
+		}
+	}
+	return options
+}
+
+// newLogger returns the worker's logger: JSON lines on stderr.
+func newLogger(level string) (*zap.Logger, error) {
+	parsed, err := zap.ParseAtomicLevel(level)
+	if err != nil {
+		return nil, fmt.Errorf("--log-level: %q is not allowed: debug, info, warn or error", level)
+	}
+	config := zap.NewProductionConfig()
+	config.Level = parsed
+	config.EncoderConfig.EncodeTime = timeEncoder
+	return config.Build()
+}

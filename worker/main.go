@@ -1,0 +1,23 @@
+// The drover worker: it carries out drover's workflows and activities. Any number of
+// them may run, and any of them may die at any time.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"drover/internal/cloud/local"
+)
+
+func main() {
+	local.RunIfInstance()
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	if err := command().ExecuteContext(ctx); err != nil {
+		fmt.Fprintf(os.Stderr, "drover-worker: %v\n", err)
+		os.Exit(1)
+	}
+}
