@@ -3,6 +3,7 @@ package runner
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -277,4 +278,23 @@ func TestTimeout(t *testing.T) {
 		assert.Equal(t, "timed out after 50ms", res.Error)
 	}
 	assert.Empty(t, h.wait("quick").Error)
+}
+
+func TestAContainerStartsWithDefaultSignals(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	// As under nohup, and as some SSH servers do.
+	start := exec.Command("sh", "-c", `trap "" HUP INT PIPE TERM USR1; exec /proc/self/fd/9 start c`)
+	self, err := os.Open("/proc/self/exe")
+	require.NoError(t, err)
+	defer self.Close()
+	like := h.command(shell("grep -E 'Sig(Ign|Blk)' /proc/self/status; cut -d' ' -f6 /proc/self/stat; echo $$"))
+	start.Stdin, start.Env = like.Stdin, like.Env
+	start.ExtraFiles = []*os.File{3: nil, 4: nil, 5: nil, 6: self}
+	require.NoError(t, start.Run())
+	require.Zero(t, h.wait("c").ExitCode)
+	lines := strings.Fields(h.ok("", "logs", "c"))
+	require.Len(t, lines, 6)
+	assert.Equal(t, []string{"SigBlk:", "0000000000000000", "SigIgn:", "0000000000000000"}, lines[:4])
+	assert.Equal(t, lines[5], lines[4], "a session of its own")
 }

@@ -71,7 +71,7 @@ func engineName(id string) string {
 func steersEngine(key string) bool {
 	upper := strings.ToUpper(key)
 	for _, prefix := range []string{"DOCKER", "CONTAINER", "PODMAN", "BUILDAH", "REGISTRY", "STORAGE_", "XDG_",
-		"LD_", "GO", "SSL_", "SSH_", "DBUS_", "OTEL_", "NOTIFY_", "LISTEN_", "_CONTAINERS", "NETAVARK", "TMP"} {
+		"LD_", "GODEBUG", "GOMAXPROCS", "GOMEMLIMIT", "GOGC", "GOTRACEBACK", "SSL_", "SSH_", "DBUS_", "OTEL_", "NOTIFY_", "LISTEN_", "_CONTAINERS", "NETAVARK", "TMP"} {
 		if strings.HasPrefix(upper, prefix) {
 			return true
 		}
@@ -143,16 +143,23 @@ func (s *supervisor) outcome(status syscall.WaitStatus) (int, error) {
 	if err != nil {
 		return ExitUnknown, err
 	}
-	started, err := engineCall(s.spec.Engine, "inspect", "--format", "{{.State.StartedAt.IsZero}}", cid)
-	if err != nil || started == "true" {
-		started, err = engineCall(s.spec.Engine, "inspect", "--format", "{{.State.Error}}", cid)
-		err = errors.Join(err, fmt.Errorf("%s could not start the container: %s", s.spec.Engine, started))
+	n, err := strconv.Atoi(code)
+	if err != nil {
+		return ExitUnknown, fmt.Errorf("%s wait said %q", s.spec.Engine, code)
 	}
-	n, parseErr := strconv.Atoi(code)
-	if parseErr != nil {
-		n = ExitUnknown
+	startErr := engineStartError(s.spec.Engine, cid)
+	return n, errors.Join(startErr, removeFromEngine(s.rec, s.spec))
+}
+
+// engineStartError says why a container that was made and has ended never started; nil if
+// it did start.
+func engineStartError(engine, cid string) error {
+	started, err := engineCall(engine, "inspect", "--format", "{{.State.StartedAt}}", cid)
+	if err != nil || !strings.HasPrefix(started, "0001-01-01") {
+		return err
 	}
-	return n, errors.Join(err, parseErr, removeFromEngine(s.rec, s.spec))
+	why, err := engineCall(engine, "inspect", "--format", "{{.State.Error}}", cid)
+	return errors.Join(fmt.Errorf("%s could not start the container: %s", engine, why), err)
 }
 
 // runsInEngine tells whether the engine still runs a container whose supervisor is gone.

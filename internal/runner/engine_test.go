@@ -29,7 +29,7 @@ run)
 	echo cid-of-$name >$cid.new; mv $cid.new $cid
 	wait $pid; code=$?; echo $code >$FAKE/code; exit $code;;
 wait) while [ ! -e $FAKE/code ]; do sleep 0.01; done; cat $FAKE/code;;
-inspect) case $3 in *IsZero*) echo ${FAKE_NEVER_STARTED:-false};; *) echo no such device;; esac;;
+inspect) case $3 in *StartedAt*) echo ${FAKE_STARTED_AT:-2026-01-01T00:00:00Z};; *) echo no such device;; esac;;
 kill) kill -${3#SIG} $(cat $FAKE/pid);;
 ps) if kill -0 $(cat $FAKE/pid) 2>/dev/null; then echo ${6#id=}; fi;;
 rm) echo removed >>$FAKE/removed;;
@@ -113,7 +113,7 @@ func TestEngineThatHasTheNameAlready(t *testing.T) {
 func TestEngineThatCannotStartTheContainer(t *testing.T) {
 	t.Parallel()
 	h, _ := newEngineHost(t)
-	h.env = append(h.env, "FAKE_NEVER_STARTED=true")
+	h.env = append(h.env, "FAKE_STARTED_AT=0001-01-01T00:00:00Z")
 	h.ok(specJSON(engineSpec("true")), "start", "c")
 	assert.Equal(t, "docker could not start the container: no such device", h.wait("c").Error)
 

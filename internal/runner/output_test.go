@@ -241,3 +241,13 @@ func TestSupervisorLetsGoOfWhatStartInherited(t *testing.T) {
 	assert.Empty(t, rest)
 	assert.Equal(t, "c\n", h.ok("", "list"))
 }
+
+func TestWatchingWithoutInotify(t *testing.T) {
+	t.Parallel()
+	w := newWatcher(record{id: "c", dir: filepath.Join(t.TempDir(), "of a file system without events")}, nil)
+	defer w.close()
+	before := time.Now()
+	require.NoError(t, w.wait(time.Hour))
+	assert.Less(t, time.Since(before), safetyInterval/2, "it polls")
+	require.NoError(t, w.wait(0))
+}

@@ -185,12 +185,22 @@ func (s *supervisor) startClock() (stop func(), err error) {
 	if err != nil || limit == 0 {
 		return func() {}, err
 	}
-	kill := time.AfterFunc(limit+killAfter, func() { s.signal(unix.SIGKILL) })
-	term := time.AfterFunc(limit, func() {
-		s.timedOut.Store(true)
-		s.signal(unix.SIGTERM)
-	})
-	return func() { term.Stop(); kill.Stop() }, nil
+	over := make(chan struct{})
+	go func() {
+		for _, step := range []struct {
+			after time.Duration
+			sig   unix.Signal
+		}{{limit, unix.SIGTERM}, {killAfter, unix.SIGKILL}} {
+			select {
+			case <-over:
+				return
+			case <-time.After(step.after):
+			}
+			s.timedOut.Store(true)
+			s.signal(step.sig)
+		}
+	}()
+	return func() { close(over) }, nil
 }
 
 // signal signals the container from within its supervisor.

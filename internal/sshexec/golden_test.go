@@ -2,7 +2,15 @@ package sshexec
 
 // What TestDerivedHostKeysAreGolden expects.
 const (
-	goldenPublic  = "x"
-	goldenSecret  = "x"
-	goldenPrivate = "x"
+	goldenPublic  = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAINWCQLGQoYR0Z2W9b1aEkyWBuMq558AYPb+Xe0ozM0ef"
+	goldenSecret  = "e0644831ed1e6912045f4f68f95ce88425967e1c777cc29dca9c64c45817a4b9"
+	goldenPrivate = `-----BEGIN OPENSSH PRIVATE KEY-----
+b3BlbnNzaC1rZXktdjEAAAAABG5vbmUAAAAEbm9uZQAAAAAAAAABAAAAMwAAAAtz
+c2gtZWQyNTUxOQAAACDVgkCxkKGEdGdlvW9WhJMlgbjKuefAGD2/l3tKMzNHnwAA
+AJB0kyUNdJMlDQAAAAtzc2gtZWQyNTUxOQAAACDVgkCxkKGEdGdlvW9WhJMlgbjK
+uefAGD2/l3tKMzNHnwAAAEBtykD4Ku7m/0DzYgfaV8v71TYNDAVnPe3se3JDbnK/
+9NWCQLGQoYR0Z2W9b1aEkyWBuMq558AYPb+Xe0ozM0efAAAADGRlZmF1bHQtM2Yy
+YQE=
+-----END OPENSSH PRIVATE KEY-----
+`
 )

@@ -71,6 +71,9 @@ func startSSHD(t testing.TB, host string, wrap []string, options ...string) *ssh
 	require.NoError(t, err)
 	args := append(wrap[:len(wrap):len(wrap)], path, "-D", "-e", "-f", "/dev/null", "-p", port, "-h", file("host", private))
 	for _, o := range append([]string{
+		// Debian's bash reads .bashrc for every command that sshd starts, unless it is
+		// nested: that of a developer may take half a second.
+		"SetEnv=SHLVL=2",
 		"ListenAddress=" + host, "StrictModes=no", "UsePAM=no", "PidFile=none",
 		"AuthorizedKeysFile=" + file("authorized", string(ssh.MarshalAuthorizedKey(d.login.PublicKey()))),
 	}, options...) {

@@ -84,6 +84,10 @@ func (m *machine) becomeMachine() error {
 	if err := closeStrays(); err != nil {
 		return err
 	}
+	// For ps and top, which would show "exe".
+	if err := os.WriteFile("/proc/self/comm", []byte("drover-instance"), 0); err != nil {
+		return err
+	}
 	unix.Umask(0o022)
 	// Handled and forgotten; unlike ignored signals, these are not ignored by children.
 	signal.Notify(make(chan os.Signal, 1), unix.SIGHUP, unix.SIGINT)

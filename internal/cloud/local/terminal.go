@@ -1,6 +1,7 @@
 package local
 
 import (
+	"errors"
 	"fmt"
 	"os"
 
@@ -30,10 +31,14 @@ func openTerminal(payload []byte) (*terminal, error) {
 		return nil, err
 	}
 	t := &terminal{master: os.NewFile(uintptr(descriptor), "ptmx"), kind: request.Kind}
-	if err := unix.IoctlSetPointerInt(descriptor, unix.TIOCSPTLCK, 0); err != nil {
-		return nil, fmt.Errorf("unlock a terminal: %w, %w", err, t.master.Close())
+	err = unix.IoctlSetPointerInt(descriptor, unix.TIOCSPTLCK, 0)
+	if err == nil {
+		err = t.setSize(request.Columns, request.Rows)
 	}
-	return t, t.setSize(request.Columns, request.Rows)
+	if err != nil {
+		return nil, errors.Join(err, t.master.Close())
+	}
+	return t, nil
 }
 
 // openSlave opens the command's side.
