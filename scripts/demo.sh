@@ -81,6 +81,7 @@ free_port() {
 # start_dev starts drover dev in the background and waits until it is ready.
 start_dev() {
 	local deadline=$((SECONDS + 60))
+	: >"$tmp/dev.out"
 	TMPDIR=$tmp/tmp bin/drover dev --temporal-port "$temporal_port" --ui-port "$ui_port" \
 		>"$tmp/dev.out" 2>"$tmp/dev.err" </dev/null &
 	dev_pid=$!

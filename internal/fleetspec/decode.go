@@ -143,8 +143,7 @@ func (d *decoder) decodeScalar(path string, node ast.Node, target reflect.Value)
 		target.SetInt(n)
 	case reflect.Float64:
 		x, err := strconv.ParseFloat(text, 64)
-		numeric := node.Type() == ast.IntegerType || node.Type() == ast.FloatType
-		if !ok || err != nil || !numeric || math.IsInf(x, 0) {
+		if !ok || err != nil || !isNumber(node) || math.IsInf(x, 0) {
 			return wrongKind(path, node, "a number")
 		}
 		target.SetFloat(x)

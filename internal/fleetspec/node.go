@@ -2,9 +2,11 @@ package fleetspec
 
 import (
 	"reflect"
+	"regexp"
 	"strings"
 
 	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/token"
 )
 
 // scalarText returns the text of a scalar as it was written, without quotes.
@@ -18,6 +20,19 @@ func scalarText(node ast.Node) (string, bool) {
 		return node.GetToken().Value, true
 	}
 	return "", false
+}
+
+var scientific = regexp.MustCompile(`^[-+]?[0-9]+[eE][-+]?[0-9]+$`)
+
+// isNumber says whether a node is a number in YAML 1.2. The parser takes 1e-3, which
+// has no point, for text.
+func isNumber(node ast.Node) bool {
+	switch node.Type() {
+	case ast.IntegerType, ast.FloatType:
+		return true
+	}
+	tk := node.GetToken()
+	return tk != nil && tk.Type == token.StringType && scientific.MatchString(tk.Value)
 }
 
 // kindOf says what a node is, for people.

@@ -1,6 +1,7 @@
 package schedule
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -45,10 +46,31 @@ func TestBuying(t *testing.T) {
 			fleet().limits(total(5)).add(Creating, "large", "c").add(Booting, "large", "b").
 				add(Parked, "large", "p").add(Leaving, "large", "l").queue(two, "q1 q2"),
 			"q1 awaits new 0, create small"},
+		{"max_price_factor is times the cheapest that fits, not times the next cheapest",
+			priced(1.5, 1, 1.4, 1.9).learnt(func(l *Learnt) {
+				l.CapacityRefused(ScopeType, "t0", "x", noon)
+				l.CapacityRefused(ScopeType, "t1", "x", noon)
+			}).queue(one, "q"),
+			"wake 12:01:00"},
+		{"a price at max_price_factor to the cent is within it",
+			priced(3, 1.15, 3.45).learnt(func(l *Learnt) { l.CapacityRefused(ScopeType, "t0", "x", noon) }).queue(one, "q"),
+			"q awaits new 0, create t1"},
+		{"with a max_price_factor below one another type of the same price is still within it",
+			priced(0.1, 2, 2).learnt(func(l *Learnt) { l.CapacityRefused(ScopeType, "t0", "x", noon) }).queue(one, "q"),
+			"q awaits new 0, create t1"},
 		{"the highest gets what can be created",
 			fleet().limits(atMost(1)).queue(two, "low").urgent(1, four, "high"),
 			"high awaits new 0, create large"},
 	})
+}
+
+// priced is a fleet whose types t0, t1, … differ in price only.
+func priced(factor float64, prices ...float64) *world {
+	w := &world{World{Now: noon, Shapes: testShapes, Limits: Limits{MaxPriceFactor: factor}}}
+	for i, p := range prices {
+		w.Types = append(w.Types, InstanceType{Name: fmt.Sprintf("t%d", i), Price: p, Resources: smallType.Resources})
+	}
+	return w
 }
 
 func TestMinIdle(t *testing.T) {
@@ -148,6 +170,16 @@ func TestRefusals(t *testing.T) {
 			fleet().learnt(func(l *Learnt) { l.CreateFailed("small", "x", false, noon) }).queue(two, "q"), "wake 12:00:10"},
 		{"bad credentials are tried again after a long while",
 			fleet().learnt(func(l *Learnt) { l.CreateFailed("", "x", true, noon) }).queue(two, "q"), "wake 12:10:00"},
+		{"a type that is held off twice is not tried before both end",
+			fleet().learnt(func(l *Learnt) {
+				l.CapacityRefused(ScopeType, "small", "x", noon)
+				l.CreateFailed("small", "x", false, noon)
+			}).queue(two, "q"), "wake 12:01:00"},
+		{"of several types that fit the first that may work again is the one to wake for",
+			fleet().learnt(func(l *Learnt) {
+				l.CreateFailed("spot", "x", false, noon)
+				l.CapacityRefused(ScopeType, "small", "x", noon)
+			}).queue(spot, "q"), "wake 12:00:10"},
 		{"of several times the earliest is the one to wake at",
 			fleet().learnt(func(l *Learnt) {
 				l.CapacityRefused(ScopeType, "small", "x", noon)

@@ -31,7 +31,7 @@ type touch struct {
 // again for it.
 type shapeState struct {
 	known      bool
-	standing   int32   // slots before are touched or have no room
+	standing   int32   // slots before have no room
 	seen       int     // touches before are taken into account
 	candidates []int32 // touched slots that may have room
 	best       int32   // the first of them in rank, -1: none
@@ -181,6 +181,8 @@ func (p *planner) hasSpace(s *slot, shape int) bool {
 }
 
 // search returns the slot that ranks first among those with room for the shape, or -1.
+// It is the first in standing order with room or, since a placement only improves a
+// slot's rank, one of those that something was placed on.
 func (p *planner) search(shape int, st *shapeState) int32 {
 	for ; st.seen < len(p.touched); st.seen++ {
 		t := p.touched[st.seen]
@@ -198,7 +200,7 @@ func (p *planner) search(shape int, st *shapeState) int32 {
 		p.searchCandidates(shape, st)
 	}
 	standing := int32(len(p.w.Instances))
-	for st.standing < standing && (p.slots[st.standing].touched || !p.hasRoom(&p.slots[st.standing], shape)) {
+	for st.standing < standing && !p.hasRoom(&p.slots[st.standing], shape) {
 		st.standing++
 	}
 	if st.standing < standing && (st.best < 0 || rank(&p.slots[st.standing], &p.slots[st.best]) < 0) {

@@ -80,6 +80,9 @@ func TestWhere(t *testing.T) {
 		{"then the cheaper",
 			fleet().limits(wide).up("large", "a").up("small", "b").queue(one, "q"),
 			"q on b"},
+		{"the cheaper also where it comes later by name",
+			fleet().up("small", "a").up("spot", "b").queue(spot, "s"),
+			"s on b"},
 		{"then the one of which less is left",
 			fleet().up("small", "a", "b").runs("a", spot, "r1").
 				runs("b", fat, "r2").queue(one, "q"),

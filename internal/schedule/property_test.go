@@ -1,6 +1,7 @@
 package schedule
 
 import (
+	"flag"
 	"fmt"
 	"math/rand"
 	"slices"
@@ -10,6 +11,14 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 )
+
+// TestMain has rapid try more worlds than its default, unless told otherwise.
+func TestMain(m *testing.M) {
+	if err := flag.Set("rapid.checks", "1500"); err != nil {
+		panic(err)
+	}
+	m.Run()
+}
 
 // drawWorld draws a small world in which everything is likely to be short.
 func drawWorld(t *rapid.T) *World {

@@ -36,6 +36,12 @@ func TestMakingRoomAtALimit(t *testing.T) {
 				up("small", "c").idleSince(noon).queue(four, "q"), "shut down b"},
 		{"one that is shutting down already is enough",
 			fleet().limits(full(2)).up("small", "a").add(Leaving, "small", "l").queue(four, "q"), ""},
+		{"what was idle is not shut down once something was placed on it",
+			fleet().limits(full(2)).up("small", "a").add(Leaving, "small", "l").
+				queue(eight, "q1").queue(two, "q2").queue(eight, "q3"), "q2 on a"},
+		{"as many are shut down as max_containers_per_instance makes necessary",
+			fleet().limits(func(l *Limits) { l.MaxInstances, l.MaxContainersPerInstance = 3, 1 }).
+				up("small", "a", "b", "c").queue(four, "q1 q2"), "shut down a, shut down b"},
 		{"one that drains with something on it is not",
 			fleet().limits(full(2)).up("small", "a").add(Leaving, "small", "l").runs("l", one, "r").queue(four, "q"), "shut down a"},
 		{"one that is on hold is not either",
@@ -62,5 +68,12 @@ func TestMakingRoomAtALimit(t *testing.T) {
 			fleet().limits(full(2)).up("small", "a").up("large", "b").runs("a", one, "r1").
 				runs("b", four, "r2").runs("b", none, "r3").runs("a", none, "r4").
 				urgent(1, eight, "high").queue(four, "low4").queue(one, "low1"), "low1 on a"},
+		{"whatever is placed on it by this decision counts",
+			fleet().limits(func(l *Limits) { l.MaxInstances, l.MaxPriceFactor = 2, 0 }).up("small", "b").up("large", "a").
+				runs("b", one, "r1 r2").runs("a", one, "r3").
+				urgent(2, one, "h1 h2").urgent(1, eight, "h3").queue(one, "low"), "h1 on a, h2 on a, low on a"},
+		{"among equals not the one that it can't run on",
+			fleet().limits(full(2)).up("small", "a").up("large", "b").runs("a", one, "r1").runs("b", four, "r2").
+				urgent(1, two, "high").queue(four, "low"), "low on b"},
 	})
 }

@@ -206,7 +206,7 @@ func (d *Decision) holdoffSentence(h *Holdoff) string {
 // clock says a time of day, with the date if it is another day.
 func (d *Decision) clock(t time.Time) string {
 	t, now := t.UTC(), d.w.Now.UTC()
-	if t.YearDay() != now.YearDay() || t.Year() != now.Year() {
+	if !t.Truncate(24 * time.Hour).Equal(now.Truncate(24 * time.Hour)) {
 		return t.Format("2006-01-02 15:04:05")
 	}
 	return t.Format("15:04:05")

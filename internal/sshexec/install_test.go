@@ -53,7 +53,7 @@ func TestInstall(t *testing.T) {
 	t.Parallel()
 	s := startServer(t, nil)
 	p := newPool(t, s.login, Options{})
-	f := program(filepath.Join(t.TempDir(), "a dir's", "sub", "$run ner"), 3_000_000, 1)
+	f := program(filepath.Join(t.TempDir(), "a dir's", "sub", "$run ner"), 400_000, 1)
 
 	copied, err := p.Install(t.Context(), s.target(), f)
 	require.NoError(t, err)
@@ -114,21 +114,21 @@ func TestInstallReplacesASymlinkAndARunningProgram(t *testing.T) {
 
 func TestTruncatedInstallLeavesNothing(t *testing.T) {
 	t.Parallel()
-	for _, c := range []struct{ name, script, old string }{
-		{"nothing there", receive, ""},
-		{"an old file there", receive, "the old one"},
+	for _, c := range []struct{ name, old string }{
+		{"nothing there", ""},
+		{"an old file there", "the old one"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			s := startServer(t, nil)
 			via := startProxy(t, s.target().Address)
 			p := newPool(t, s.login, Options{})
-			f := program(filepath.Join(t.TempDir(), "runner"), 2_000_000, 4)
+			f := program(filepath.Join(t.TempDir(), "runner"), 500_000, 4)
 			if c.old != "" {
 				require.NoError(t, os.WriteFile(f.Path, []byte(c.old), 0o700))
 			}
 			require.NoError(t, p.Run(t.Context(), via.through(s.target()), Command{Line: "true"}))
-			via.cutAfter(1_000_000)
+			via.cutAfter(250_000)
 			copied, err := p.Install(t.Context(), via.through(s.target()), f)
 			var unknown *UnknownOutcomeError
 			require.ErrorAs(t, err, &unknown)
@@ -241,7 +241,7 @@ func TestInstallsAtOnce(t *testing.T) {
 	t.Parallel()
 	s := startServer(t, nil)
 	p := newPool(t, s.login, Options{})
-	f := program(filepath.Join(t.TempDir(), "runner"), 500_000, 7)
+	f := program(filepath.Join(t.TempDir(), "runner"), 200_000, 7)
 	errs := make(chan error)
 	for range 6 {
 		go func() {

@@ -16,7 +16,8 @@ type proxy struct {
 
 	mu     sync.Mutex
 	thaw   *sync.Cond
-	frozen bool
+	frozen int   // connections before this one are
+	count  int
 	limit  int64 // bytes towards the server after which everything is cut; 0: none
 	sent   int64
 	conns  []net.Conn
@@ -50,19 +51,21 @@ func (p *proxy) accept() {
 		}
 		p.mu.Lock()
 		p.conns = append(p.conns, a, b)
+		nth := p.count
+		p.count++
 		p.mu.Unlock()
-		p.work.Go(func() { p.forward(b, a, true) })
-		p.work.Go(func() { p.forward(a, b, false) })
+		p.work.Go(func() { p.forward(b, a, nth, true) })
+		p.work.Go(func() { p.forward(a, b, nth, false) })
 	}
 }
 
-func (p *proxy) forward(to, from net.Conn, counted bool) {
+func (p *proxy) forward(to, from net.Conn, nth int, counted bool) {
 	defer to.Close()
 	defer from.Close()
 	buf := make([]byte, 4<<10)
 	for {
 		n, err := from.Read(buf)
-		if err != nil || !p.pass(n, counted) {
+		if err != nil || !p.pass(n, nth, counted) {
 			return
 		}
 		if _, err := to.Write(buf[:n]); err != nil {
@@ -71,11 +74,11 @@ func (p *proxy) forward(to, from net.Conn, counted bool) {
 	}
 }
 
-// pass waits while the proxy is frozen and reports whether to go on.
-func (p *proxy) pass(n int, counted bool) bool {
+// pass waits while the nth connection is frozen and reports whether to go on.
+func (p *proxy) pass(n, nth int, counted bool) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for p.frozen {
+	for nth < p.frozen {
 		p.thaw.Wait()
 	}
 	if counted {
@@ -84,11 +87,12 @@ func (p *proxy) pass(n int, counted bool) bool {
 	return p.limit == 0 || p.sent <= p.limit
 }
 
-// freeze makes the server a black hole: what is sent is taken, nothing arrives.
+// freeze makes a black hole of the connections that there are: what is sent is taken,
+// nothing arrives.
 func (p *proxy) freeze() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.frozen = true
+	p.frozen = p.count
 }
 
 // cutAfter cuts the connection after so many more bytes to the server.
@@ -102,7 +106,7 @@ func (p *proxy) cutAfter(n int64) {
 func (p *proxy) cut() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.frozen = false
+	p.frozen = 0
 	p.thaw.Broadcast()
 	for _, c := range p.conns {
 		_ = c.Close()

@@ -99,8 +99,11 @@ func (s *server) accept(l net.Listener) {
 	}
 }
 
-func (s *server) config() *ssh.ServerConfig {
+// config returns the configuration for a connection; known is called when the client
+// is, before the client hears of it.
+func (s *server) config(known func()) *ssh.ServerConfig {
 	config := &ssh.ServerConfig{PublicKeyCallback: func(_ ssh.ConnMetadata, k ssh.PublicKey) (*ssh.Permissions, error) {
+		known()
 		if string(k.Marshal()) != string(s.login.PublicKey().Marshal()) {
 			return nil, errors.New("unknown key")
 		}
@@ -118,8 +121,9 @@ func (s *server) serve(raw net.Conn, nth int32) {
 	if s.slowly != nil && nth > s.slowAfter {
 		<-s.slowly
 	}
-	_, chans, reqs, err := ssh.NewServerConn(raw, s.config())
-	s.dialing.Add(-1)
+	known := sync.OnceFunc(func() { s.dialing.Add(-1) })
+	_, chans, reqs, err := ssh.NewServerConn(raw, s.config(known))
+	known()
 	if err != nil {
 		return
 	}

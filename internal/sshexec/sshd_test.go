@@ -123,7 +123,7 @@ func TestOpenSSH(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, runtime.GOARCH, arch)
 
-	f := program(filepath.Join(d.dir, "made", "runner"), 3_000_000, 10)
+	f := program(filepath.Join(d.dir, "made", "runner"), 400_000, 10)
 	copied, err := p.Install(t.Context(), d.target, f)
 	require.NoError(t, err)
 	require.True(t, copied)

@@ -1,0 +1,109 @@
+package fleetspec_test
+
+import (
+	"encoding/json"
+	"math"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"drover/internal/fleetspec"
+)
+
+func oneType(fields string) string {
+	return "instance_types:\n  - {" + fields + "}\n"
+}
+
+// What is wrong with the value of a key of the right kind.
+var valueErrors = []errorCase{
+	{"fleet name", "name: A_b\n", `fleet.yaml:1: name: "A_b" is not a fleet's name; allowed: 1 to 40 of a-z, 0-9 and -, with - neither first nor last`},
+	{"fleet name too long", "name: " + strings.Repeat("a", 41) + "\n", `fleet.yaml:1: name: "` + strings.Repeat("a", 41) + `" is not a fleet's name; allowed: 1 to 40 of a-z, 0-9 and -, with - neither first nor last`},
+	{"driver", "name: a\ndriver: gcp\n", `fleet.yaml:2: driver: "gcp" is not known; allowed: local`},
+	{"local directory", "local: {directory: ./x}\n", `fleet.yaml:1: local.directory: "./x" is not an absolute, clean path; allowed: a directory such as /srv/instances, or "" for the default`},
+	{"local delay", "local: {boot_delay: -1s}\n", `fleet.yaml:1: local.boot_delay: -1s is negative; ` + allowedDuration},
+	{"local quota", "local:\n  quota: -1\n", `fleet.yaml:2: local.quota: -1 is negative; allowed: a number of instances, or 0 for no limit`},
+	{"no types", "instance_types: []\n", `fleet.yaml:1: instance_types: is empty; allowed: a list of one type or more, such as [{name: small, vcpus: 2, memory: 4GiB}]`},
+	{"type without a name", oneType("vcpus: 1, memory: 1GiB"), `fleet.yaml:2: instance_types[0].name: is missing; allowed: a name such as small or m7i.large`},
+	{"type name", oneType("name: -a, vcpus: 1, memory: 1GiB"), `fleet.yaml:2: instance_types[0].name: "-a" is not a type's name; allowed: 1 to 63 of A-Z, a-z, 0-9, '.', _ and -, beginning with a letter or digit`},
+	{"type name twice", "instance_types:\n  - {name: a, vcpus: 1, memory: 1GiB}\n  - vcpus: 1\n    memory: 1GiB\n    name: a\n", `fleet.yaml:5: instance_types[1].name: "a" is the name of instance_types[0], too; allowed: a name of its own`},
+	{"provider type", oneType("name: a, vcpus: 1, memory: 1GiB, provider_type: a b"), `fleet.yaml:2: instance_types[0].provider_type: "a b" is not a provider's type; allowed: 1 to 63 of A-Z, a-z, 0-9, '.', _ and -, beginning with a letter or digit`},
+	{"no vcpus", oneType("name: a, memory: 1GiB"), `fleet.yaml:2: instance_types[0].vcpus: 0 is not a number of vCPUs; allowed: a number above 0`},
+	{"no memory", oneType("name: a, vcpus: 1"), `fleet.yaml:2: instance_types[0].memory: 0 is too small; allowed: a size above 0, such as 4GiB`},
+	{"gpus", oneType("name: a, vcpus: 1, memory: 1GiB, gpus: -1"), `fleet.yaml:2: instance_types[0].gpus: -1 is negative; allowed: 0 or more`},
+	{"price", oneType("name: a, vcpus: 1, memory: 1GiB, price: -0.1"), `fleet.yaml:2: instance_types[0].price: -0.1 is not a price per hour; allowed: 0 or more`},
+	{"architecture", oneType("name: a, vcpus: 1, memory: 1GiB, architecture: x86"), `fleet.yaml:2: instance_types[0].architecture: "x86" is not known; allowed: amd64, arm64`},
+	{"max_instances", "limits: {max_instances: 0}\n", `fleet.yaml:1: limits.max_instances: 0 is too small; allowed: 1 or more`},
+	{"max_containers", "limits: {max_containers_per_instance: -1}\n", `fleet.yaml:1: limits.max_containers_per_instance: -1 is negative; allowed: a number of containers, or 0 for no limit`},
+	{"price factor", "limits: {max_price_factor: 0.9}\n", `fleet.yaml:1: limits.max_price_factor: 0.9 is not a factor; allowed: 1 or more`},
+	{"quota estimate", "limits: {initial_quota_estimate: -1}\n", `fleet.yaml:1: limits.initial_quota_estimate: -1 is negative; allowed: a number of instances, or 0 for none`},
+	{"concurrency", "limits: {create_concurrency: 0}\n", `fleet.yaml:1: limits.create_concurrency: 0 is too small; allowed: 1 or more`},
+	{"min_idle", "limits:\n  max_instances: 2\n  min_idle: 3\n", `fleet.yaml:3: limits.min_idle: 3 is out of range; allowed: 0 to limits.max_instances (2)`},
+	{"boot", "timeouts: {boot: 0}\n", `fleet.yaml:1: timeouts.boot: 0 is too short; allowed: a duration above 0, such as 10s`},
+	{"probe", "timeouts: {probe: -10s}\n", `fleet.yaml:1: timeouts.probe: -10s is too short; allowed: a duration above 0, such as 10s`},
+	{"idle", "timeouts: {idle: 0}\n", `fleet.yaml:1: timeouts.idle: 0 is too short; allowed: a duration above 0, such as 10s`},
+	{"shutdown_retry", "timeouts: {shutdown_retry: 0}\n", `fleet.yaml:1: timeouts.shutdown_retry: 0 is too short; allowed: a duration above 0, such as 10s`},
+	{"term", "timeouts: {term: 0}\n", `fleet.yaml:1: timeouts.term: 0 is too short; allowed: a duration above 0, such as 10s`},
+	{"signal", "timeouts: {signal: 0}\n", `fleet.yaml:1: timeouts.signal: 0 is too short; allowed: a duration above 0, such as 10s`},
+	{"stale_run_lock", "timeouts: {stale_run_lock: 0}\n", `fleet.yaml:1: timeouts.stale_run_lock: 0 is too short; allowed: a duration above 0, such as 10s`},
+	{"max_age", "timeouts: {max_age: -1h}\n", `fleet.yaml:1: timeouts.max_age: -1h is negative; allowed: a duration, or 0 for no limit`},
+	{"probe interval", "intervals: {probe: 0}\n", `fleet.yaml:1: intervals.probe: 0 is too short; allowed: a duration above 0, such as 10s`},
+	{"sync interval", "intervals: {sync: 0}\n", `fleet.yaml:1: intervals.sync: 0 is too short; allowed: a duration above 0, such as 10s`},
+	{"probe interval and timeout", "timeouts:\n  probe: 10s\nintervals:\n  sync: 1m\n  probe: 10s\n", `fleet.yaml:5: intervals.probe: 10s leaves no time to probe; allowed: less than timeouts.probe (10s)`},
+	{"probe interval absent", "timeouts:\n  probe: 10s\nintervals:\n  sync: 1m\n", `fleet.yaml:3: intervals.probe: 10s leaves no time to probe; allowed: less than timeouts.probe (10s)`},
+	{"boot_probe", "boot_probe: \"\"\n", `fleet.yaml:1: boot_probe: is empty; allowed: a shell command, such as "true"`},
+	{"init_command", `init_command: "a\0"`, `fleet.yaml:1: init_command: "a\x00" is not text; allowed: UTF-8 without NUL bytes`},
+	{"user", "ssh: {user: -x}\n", `fleet.yaml:1: ssh.user: "-x" is not a user's name; allowed: 1 to 32 of A-Z, a-z, 0-9, '.', _ and -, beginning with a letter or _`},
+	{"port", "ssh: {port: 65536}\n", `fleet.yaml:1: ssh.port: 65536 is not a port; allowed: 1 to 65535`},
+	{"runner directory", "runner: {directory: /a/../b}\n", `fleet.yaml:1: runner.directory: "/a/../b" is not an absolute, clean path; allowed: a directory on the instance, such as /var/lib/drover`},
+	{"engine", "engine: lxc\n", `fleet.yaml:1: engine: "lxc" is not known; allowed: process, docker, podman`},
+	{"tail", "output: {tail: 1MiB}\n", `fleet.yaml:1: output.tail: 1MiB is out of range; allowed: 1B to 256KiB`},
+	{"no tail", "output: {tail: 0}\n", `fleet.yaml:1: output.tail: 0 is out of range; allowed: 1B to 256KiB`},
+	{"store scheme", "output: {store: \"mem://\"}\n", `fleet.yaml:1: output.store: "mem://" is not the URL of a store; allowed: file:///DIRECTORY, s3://BUCKET or "" for the default`},
+	{"store URL", "output: {store: \"%zz\"}\n", `fleet.yaml:1: output.store: "%zz" is not the URL of a store; allowed: file:///DIRECTORY, s3://BUCKET or "" for the default`},
+	{"store directory", "output: {store: \"file://srv/out\"}\n", `fleet.yaml:1: output.store: "file://srv/out" names no absolute, clean path; allowed: file:///DIRECTORY, s3://BUCKET or "" for the default`},
+	{"store bucket", "output: {store: \"s3:///out\"}\n", `fleet.yaml:1: output.store: "s3:///out" names no bucket; allowed: file:///DIRECTORY, s3://BUCKET or "" for the default`},
+}
+
+func TestParseRefusesValues(t *testing.T) { checkErrors(t, valueErrors) }
+
+// TestValidateRefusesWhatOnlyJSONCanSay covers what YAML is refused for earlier.
+func TestValidateRefusesWhatOnlyJSONCanSay(t *testing.T) {
+	for _, c := range []struct {
+		change func(*fleetspec.Spec)
+		want   string
+	}{
+		{func(s *fleetspec.Spec) { s.Local = nil }, `local: is missing; allowed: the section of the driver, such as "local: {}"`},
+		{func(s *fleetspec.Spec) { s.InstanceTypes[1].Memory = -5 }, `instance_types[1].memory: -5B is too small; allowed: a size above 0, such as 4GiB`},
+		{func(s *fleetspec.Spec) { s.InstanceTypes[1].Scratch = -1 }, `instance_types[1].scratch: -1B is negative; allowed: a size such as 20GiB, or 0`},
+		{func(s *fleetspec.Spec) { s.InstanceTypes[0].Price = math.NaN() }, `instance_types[0].price: NaN is not a price per hour; allowed: 0 or more`},
+		{func(s *fleetspec.Spec) { s.InstanceTypes[0].Price = math.Inf(1) }, `instance_types[0].price: +Inf is not a price per hour; allowed: 0 or more`},
+		{func(s *fleetspec.Spec) { s.InstanceTypes[0].VCPUs = math.NaN() }, `instance_types[0].vcpus: NaN is not a number of vCPUs; allowed: a number above 0`},
+		{func(s *fleetspec.Spec) { s.Limits.MaxPriceFactor = math.NaN() }, `limits.max_price_factor: NaN is not a factor; allowed: 1 or more`},
+		{func(s *fleetspec.Spec) { s.SSH.KeyFile = "\xff" }, `ssh.key_file: "\xff" is not text; allowed: UTF-8 without NUL bytes`},
+		{func(s *fleetspec.Spec) { s.Runner.Source = "a\x00" }, `runner.source: "a\x00" is not text; allowed: UTF-8 without NUL bytes`},
+	} {
+		spec := fleetspec.Default("a")
+		c.change(&spec)
+		require.EqualError(t, fleetspec.Validate(spec), c.want)
+		_, err := fleetspec.Marshal(spec)
+		require.EqualError(t, err, "fleet spec: "+c.want)
+	}
+}
+
+func TestJSONRefuses(t *testing.T) {
+	for _, c := range []struct{ json, want string }{
+		{`{"output": {"tail": "4XB"}}`, `fleet spec: "4XB" ` + notASize},
+		{`{"output": {"tail": true}}`, `fleet spec: "true" ` + notASize},
+		{`{"output": {"tail": 1.5}}`, `fleet spec: "1.5" is not a size; allowed: a whole number of bytes below 8388608TiB`},
+		{`{"timeouts": {"idle": 60}}`, `fleet spec: "60" is not a duration; ` + allowedDuration},
+		{`{"timeouts": {"idle": {}}}`, `fleet spec: "{}" is not a duration; ` + allowedDuration},
+		{`[]`, `fleet spec: json: cannot unmarshal array into Go value of type fleetspec.plain`},
+	} {
+		var spec fleetspec.Spec
+		require.EqualError(t, json.Unmarshal([]byte(c.json), &spec), c.want)
+		require.Zero(t, spec)
+	}
+	_, err := json.Marshal(fleetspec.Size(-1))
+	require.ErrorContains(t, err, "a size of -1 bytes: is negative")
+}
