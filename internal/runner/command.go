@@ -16,6 +16,9 @@ import (
 const (
 	envID    = "DROVER_CONTAINER_ID"
 	envFleet = "DROVER_FLEET"
+	// envDirectory is the working directory of a plain process. It also marks what belongs to
+	// a container: IDs are not enough where instances share a process table.
+	envDirectory = "DROVER_CONTAINER_DIRECTORY"
 
 	defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -34,12 +37,12 @@ type program struct {
 // processProgram is a container's command as a plain process. The error, when the command
 // cannot be found, is a *commandError.
 func processProgram(rec record, spec Spec) (program, error) {
-	env := map[string]string{"PATH": defaultPath, "HOME": "/", envID: rec.id, envFleet: spec.Fleet}
+	dir := rec.path(workDir)
+	env := map[string]string{"PATH": defaultPath, "HOME": "/", envID: rec.id, envFleet: spec.Fleet, envDirectory: dir}
 	if home := os.Getenv("HOME"); home != "" {
 		env["HOME"] = home
 	}
 	maps.Copy(env, spec.Env)
-	dir := rec.path(workDir)
 	path, err := lookPath(spec.Command[0], env["PATH"], dir)
 	if err != nil {
 		return program{}, err
@@ -122,5 +125,7 @@ func lookPath(name, path, dir string) (string, error) {
 // notFound reads as shells put it.
 type notFound struct{}
 
-func (notFound) Error() string        { return "command not found" }
+func (notFound) Error() string { return "command not found" }
+
+// Is makes it fs.ErrNotExist.
 func (notFound) Is(target error) bool { return target == fs.ErrNotExist }

@@ -123,14 +123,15 @@ func TestEnvironmentAndDirectoryOfAContainer(t *testing.T) {
 		key, value, _ := strings.Cut(kv, "=")
 		got[key] = value
 	}
+	root, err := filepath.EvalSymlinks(h.root)
+	require.NoError(t, err)
 	env["HOME"], env[envID], env[envFleet] = "/somewhere", "c", "f"
+	env[envDirectory] = filepath.Join(root, "containers/c/work")
 	assert.Equal(t, env, got)
 
 	h.ok(shell("ls -A; pwd -P"), "start", "d")
 	require.Zero(t, h.wait("d").ExitCode)
-	dir, err := filepath.EvalSymlinks(h.root)
-	require.NoError(t, err)
-	assert.Equal(t, filepath.Join(dir, "containers/d/work")+"\n", h.ok("", "logs", "d"), "an empty directory of its own")
+	assert.Equal(t, filepath.Join(root, "containers/d/work")+"\n", h.ok("", "logs", "d"), "an empty directory of its own")
 }
 
 func TestUnknownKeysOfASpecAreIgnored(t *testing.T) {

@@ -109,7 +109,6 @@ func settled(t *testing.T, h *host, id, spec string, lines func() int) Result {
 
 func TestStartKilledAtAnyTime(t *testing.T) {
 	t.Parallel()
-	rounds := 15
 	seed := uint64(time.Now().UnixNano())
 	t.Log("seed", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
@@ -134,7 +133,7 @@ func TestSupervisorKilledAtAnyTime(t *testing.T) {
 	t.Log("seed", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
 	outcomes := map[string]int{}
-	for range 15 {
+	for range rounds {
 		h := newHost(t)
 		path, lines := h.witness()
 		spec := shell("echo ran >>" + path + "; i=0; sleep 0.02; while [ $i -lt 300 ]; do i=$((i+1)); echo $i; done")
@@ -165,6 +164,8 @@ func TestStale(t *testing.T) {
 			ready := filepath.Join(h.root, "ready")
 			h.ok(bash(fmt.Sprintf(c.script, ready)), "start", "c")
 			pid := h.await(ready)
+			other := newHost(t) // as local instances do, it shares our process table
+			other.ok(shell("cd /; exec sleep 100"), "start", "c")
 			assert.Equal(t, "c\n", h.ok("", "list"))
 			h.killSupervisor("c")
 			assert.Equal(t, "c stale\n", h.ok("", "list"))
@@ -179,6 +180,7 @@ func TestStale(t *testing.T) {
 			assert.Equal(t, "c stale\n", h.ok("", "list"))
 			h.ok("", "kill", "c")
 			assert.Empty(t, h.ok("", "list"))
+			assert.Equal(t, "c\n", other.ok("", "list"))
 			require.NoError(t, waiter.Wait())
 			assert.Equal(t, answer.String(), h.ok("", "wait", "c"))
 			assert.Equal(t, unseen, h.wait("c").Error)

@@ -27,7 +27,7 @@ const (
 
 // Every wait for something that must happen ends after patience; tick is how often it looks.
 const (
-	patience = 15 * time.Second
+	patience = 30 * time.Second
 	tick     = time.Millisecond
 )
 
@@ -115,7 +115,8 @@ func (h *host) cleanUp() {
 
 func (h *host) command(stdin string, args ...string) *exec.Cmd {
 	cmd := exec.Command("/proc/self/exe", args...)
-	cmd.Env = append(append(os.Environ(), envAsRunner+"=1", directoryEnv+"="+h.root), h.env...)
+	// GORACE: under the race detector every process would take a second to exit.
+	cmd.Env = append(append(os.Environ(), envAsRunner+"=1", directoryEnv+"="+h.root, "GORACE=atexit_sleep_ms=0"), h.env...)
 	cmd.Stdin = strings.NewReader(stdin)
 	return cmd
 }

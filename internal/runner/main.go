@@ -176,8 +176,8 @@ func openStore(directory string) (store, error) {
 		return store{}, err
 	}
 	// As processes see it, whose working directories are compared with it.
-	if real, err := filepath.EvalSymlinks(directory); err == nil {
-		directory = real
+	if resolved, err := filepath.EvalSymlinks(directory); err == nil {
+		directory = resolved
 	}
 	return store{root: directory}, nil
 }

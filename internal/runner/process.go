@@ -141,7 +141,7 @@ func (r record) leftovers() ([]process, error) {
 	if err != nil {
 		return nil, err
 	}
-	mark := []byte("\x00" + envID + "=" + r.id + "\x00")
+	mark := []byte("\x00" + envDirectory + "=" + r.path(workDir) + "\x00")
 	var left []process
 	for _, p := range all {
 		// A process that ends meanwhile, or that is not ours to look into, is none.

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -152,6 +153,9 @@ func syncDir(dir string) error {
 	}
 	return errors.Join(err, d.Close())
 }
+
+// release closes what nothing was written to, or nothing that could be lost.
+func release(c io.Closer) { c.Close() }
 
 // writeDurably writes a new file and has it on disk before it returns.
 func writeDurably(path string, data []byte) error {

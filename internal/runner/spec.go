@@ -27,7 +27,8 @@ type Spec struct {
 	// up in the PATH of the container. At least the program is required.
 	Command []string `json:"command"`
 	// Env is the container's environment, over a small base: PATH, HOME,
-	// DROVER_CONTAINER_ID and DROVER_FLEET.
+	// DROVER_CONTAINER_ID, DROVER_FLEET and, for a plain process,
+	// DROVER_CONTAINER_DIRECTORY, its working directory.
 	Env map[string]string `json:"env,omitempty"`
 	// Image is what Engine runs the command in. Empty: a plain process.
 	Image string `json:"image,omitempty"`

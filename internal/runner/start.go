@@ -54,17 +54,17 @@ func (s store) spawnSupervisor(id string, spec []byte) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defer specW.Close()
+	defer release(specW)
 	reportR, reportW, err := os.Pipe()
 	if err != nil {
 		return "", err
 	}
-	defer reportR.Close()
+	defer release(reportR)
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {
 		return "", err
 	}
-	defer null.Close()
+	defer release(null)
 	p, err := os.StartProcess("/proc/self/exe", []string{os.Args[0], "--directory", s.root, superviseCall, id},
 		&os.ProcAttr{Dir: "/", Env: os.Environ(), Files: []*os.File{specR, null, null, reportW},
 			Sys: &syscall.SysProcAttr{Setsid: true}})
@@ -102,7 +102,7 @@ func closeOnExec() error {
 // supervise is the life of a supervisor process.
 func (s store) supervise(id string, stdin io.Reader) error {
 	report := os.NewFile(reportFD, "report")
-	defer report.Close()
+	defer release(report)
 	// An end of the session or of the machine is for the container to notice; this
 	// process has its result to record. (Caught, not ignored: that would be inherited.)
 	signal.Notify(make(chan os.Signal, 1), unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGTERM,

@@ -65,7 +65,7 @@ func (s *stream) copy(w io.Writer, offset int64, ended bool) (int64, error) {
 		return 0, err
 	}
 	if tail != nil {
-		defer tail.Close()
+		defer release(tail)
 	}
 	parts := append([]sized{io.NewSectionReader(s.head, 0, info.Size())}, rest...)
 	return copyFrom(w, offset, parts...)

@@ -107,7 +107,7 @@ func (s *supervisor) launch(prog program) (collect func() error, pid int, err er
 		return nil, 0, fmt.Errorf("output pipe: %w", err)
 	}
 	r, w := os.NewFile(uintptr(pipe[0]), "output pipe"), os.NewFile(uintptr(pipe[1]), "output pipe")
-	defer w.Close()
+	defer release(w)
 	pid, err = s.fork(prog, w)
 	if err != nil {
 		return nil, 0, errors.Join(err, r.Close())
@@ -123,12 +123,12 @@ func (s *supervisor) fork(prog program, out *os.File) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	defer held.Close()
+	defer release(held)
 	null, err := os.Open(os.DevNull)
 	if err != nil {
 		return 0, err
 	}
-	defer null.Close()
+	defer release(null)
 	files := make([]uintptr, heldFD+1)
 	for i := range files {
 		files[i] = ^uintptr(0) // closed in the child

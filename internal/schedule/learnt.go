@@ -96,7 +96,9 @@ func (l *Learnt) Created(t InstanceType, alive int, now time.Time) {
 	if alive >= q.Refused {
 		q.Refused = 0
 	}
-	l.Holdoffs = slices.DeleteFunc(l.Holdoffs, func(h Holdoff) bool { return h.covers(&t) })
+	l.Holdoffs = slices.DeleteFunc(l.Holdoffs, func(h Holdoff) bool {
+		return h.covers(&t) || h.forgotten(now)
+	})
 }
 
 // QuotaRefused tells that the cloud refused an instance for its quota while alive

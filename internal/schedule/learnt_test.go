@@ -92,6 +92,8 @@ func TestSuccessEndsTheHoldoffsThatItDisproves(t *testing.T) {
 	require.Len(t, l.Holdoffs, 2)
 	assert.Equal(t, "large", l.Holdoffs[0].Name)
 	assert.Equal(t, "spot", l.Holdoffs[1].Name)
+	l.Created(smallType, 1, noon.Add(time.Hour))
+	assert.Empty(t, l.Holdoffs, "those that are long over are dropped")
 }
 
 func TestAFailureThatTurnsOutToBePermanentCountsAtOnce(t *testing.T) {

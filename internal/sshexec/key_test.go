@@ -46,12 +46,10 @@ func TestLoadOrCreateKeyRace(t *testing.T) {
 
 func TestBadKeyFileIsOneLine(t *testing.T) {
 	t.Parallel()
-	locked, err := ssh.MarshalPrivateKeyWithPassphrase(mustEd25519(t), "", []byte("x"))
-	require.NoError(t, err)
 	for name, c := range map[string]struct{ text, want string }{
 		"garbage":    {"hello\nworld\n", "no private key in OpenSSH or PEM format"},
 		"empty":      {"", "no private key in OpenSSH or PEM format"},
-		"passphrase": {string(pem.EncodeToMemory(locked)), "has a passphrase"},
+		"passphrase": {lockedKey, "has a passphrase"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -16,7 +16,7 @@ type proxy struct {
 
 	mu     sync.Mutex
 	thaw   *sync.Cond
-	frozen int   // connections before this one are
+	frozen int // connections before this one are
 	count  int
 	limit  int64 // bytes towards the server after which everything is cut; 0: none
 	sent   int64

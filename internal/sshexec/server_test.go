@@ -180,12 +180,11 @@ func (s *server) shell(ctx context.Context, line string, ch ssh.Channel) {
 		}()
 		err = cmd.Run()
 	}
-	status := uint32(0)
-	var exit *exec.ExitError
-	if errors.As(err, &exit) {
-		status = uint32(exit.ExitCode())
+	status := uint32(127)
+	if cmd.ProcessState != nil {
+		status = uint32(cmd.ProcessState.ExitCode())
 	} else if err != nil {
-		status = 127
+		_, _ = io.WriteString(ch.Stderr(), err.Error())
 	}
 	sendStatus(ch, status)
 }

@@ -149,7 +149,7 @@ func (s *suite) lists(d cloud.Driver, name string) bool {
 }
 
 // Name returns a name that no instance has had.
-func Name(t *testing.T) string {
+func Name(t testing.TB) string {
 	t.Helper()
 	var random [8]byte
 	_, err := rand.Read(random[:])

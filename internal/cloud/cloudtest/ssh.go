@@ -27,7 +27,7 @@ type Keys struct {
 }
 
 // NewKeys makes keys.
-func NewKeys(t *testing.T) Keys {
+func NewKeys(t testing.TB) Keys {
 	t.Helper()
 	_, hostPrivate, err := ed25519.GenerateKey(rand.Reader)
 	require.NoError(t, err)

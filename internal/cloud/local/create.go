@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
-	mathrand "math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
@@ -92,6 +91,10 @@ func complete(req *cloud.CreateRequest) error {
 // on record already or was terminated. The error is errQuota when there are too
 // many.
 func (d *Driver) register(ctx context.Context, req cloud.CreateRequest) error {
+	// New made it; somebody may have removed it since.
+	if err := os.MkdirAll(d.fleet, 0o700); err != nil {
+		return err
+	}
 	return d.withFleetLock(ctx, func() error {
 		if known, err := d.isKnown(req.Name); known || err != nil {
 			return err
@@ -139,7 +142,6 @@ func (d *Driver) build(req cloud.CreateRequest) error {
 	}
 	tags := map[string]string{}
 	maps.Copy(tags, req.Tags)
-	brand := newBrand()
 	steps := []func() error{
 		func() error { return os.Mkdir(filepath.Join(directory, homeDirectory), 0o700) },
 		func() error { return os.Mkdir(filepath.Join(directory, rootDirectory), 0o755) },
@@ -150,10 +152,10 @@ func (d *Driver) build(req cloud.CreateRequest) error {
 		func() error { return writeJSON(filepath.Join(directory, tagsFile), tags) },
 		func() error {
 			return writeJSON(filepath.Join(directory, recordFile), record{
-				Name: req.Name, Fleet: d.config.Fleet, CloudID: fmt.Sprintf("local-%x", brand),
+				Name: req.Name, Fleet: d.config.Fleet, CloudID: fmt.Sprintf("local-%x", markOf(d.path(req.Name)).brand),
 				ProviderType: req.ProviderType, Preemptible: req.Preemptible,
 				AuthorizedKey: req.AuthorizedKey, User: req.User, InitCommand: req.InitCommand,
-				BootDelay: d.config.BootDelay, Brand: brand, CreatedAt: time.Now().UTC(),
+				BootDelay: d.config.BootDelay, CreatedAt: time.Now().UTC(),
 			})
 		},
 		func() error { return os.Rename(directory, d.path(req.Name)) },
@@ -165,6 +167,3 @@ func (d *Driver) build(req cloud.CreateRequest) error {
 	}
 	return nil
 }
-
-// newBrand draws the number that an instance's processes are recognised by: see mark.
-func newBrand() uint64 { return firstBrand + mathrand.Uint64N(firstBrand) }

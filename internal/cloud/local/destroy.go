@@ -112,11 +112,7 @@ func markTerminating(directory, reason string) error {
 // returns holding the lock of lockAlive: no process is left then, and none can be
 // started.
 func killForGood(ctx context.Context, directory string) (*os.File, error) {
-	rec, err := readRecord(directory)
-	if err != nil && !isLost(err) {
-		return nil, err
-	}
-	m := mark{brand: rec.Brand, directory: directory} // without a record, the environment has to do
+	m := markOf(directory)
 	for {
 		left, err := m.sweep(ctx)
 		if err != nil {

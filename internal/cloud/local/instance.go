@@ -71,8 +71,7 @@ func (m *machine) run() error {
 		return err
 	case err := <-gone:
 		// Nobody could end what runs here any more.
-		own := mark{brand: m.record.Brand, directory: m.directory}
-		return errors.Join(err, own.killAll(context.Background()))
+		return errors.Join(err, markOf(m.directory).killAll(context.Background()))
 	}
 }
 
@@ -100,7 +99,8 @@ func (m *machine) becomeMachine() error {
 		return err
 	}
 	m.record = rec
-	limit := unix.Rlimit{Cur: rec.Brand, Max: rec.Brand}
+	brand := markOf(m.directory).brand
+	limit := unix.Rlimit{Cur: brand, Max: brand}
 	if err := unix.Setrlimit(unix.RLIMIT_RTTIME, &limit); err != nil {
 		m.say("processes are recognised by their environment only: no brand: %v", err)
 	}

@@ -6,6 +6,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"drover/internal/cloud"
 	"drover/internal/cloud/cloudtest"
@@ -13,31 +14,49 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
+	"golang.org/x/sys/unix"
 )
 
 // creatorVariable makes the test binary a worker that creates an instance: its value
 // is the directory, and the request is in the arguments.
 const creatorVariable = "DROVER_TEST_CREATOR"
 
+// scannerVariable makes the test binary one that scans for the mark of the directory
+// that is its value.
+const scannerVariable = "DROVER_TEST_SCANNER"
+
 func TestMain(m *testing.M) {
 	RunIfInstance()
+	if directory := os.Getenv(scannerVariable); directory != "" {
+		found, err := markOf(directory).scan()
+		if err != nil {
+			panic(err)
+		}
+		fmt.Print(found)
+		os.Exit(0)
+	}
 	if directory := os.Getenv(creatorVariable); directory != "" {
-		os.Exit(createAndExit(directory, os.Args[1], os.Args[2]))
+		os.Exit(createAndExit(directory, os.Args[1], os.Args[2], os.Args[3]))
 	}
 	goleak.VerifyTestMain(m)
 }
 
 // createAndExit is a worker that lives for one Create.
-func createAndExit(directory, name, authorized string) int {
+func createAndExit(directory, name, authorized, host string) int {
 	d, err := New(Config{Fleet: testFleet, Directory: directory})
 	if err == nil {
+		fmt.Println("creating")
 		_, err = d.Create(context.Background(), cloud.CreateRequest{
-			Name: name, ProviderType: "small", User: "root", AuthorizedKey: authorized,
+			Name: name, ProviderType: "small", User: "root", AuthorizedKey: authorized, HostKey: host,
 		})
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
+	}
+	if os.Getenv(creatorVariable+"_HOLDS") != "" {
+		fmt.Println("created")
+		_ = unix.Pause() // until it is killed
 	}
 	return 0
 }
@@ -55,7 +74,9 @@ func newDirectory(t *testing.T) string {
 			t.Errorf("clean up: %v", err)
 		}
 		assert.NoDirExists(t, directory)
-		assert.Empty(t, processesUnder(t, directory))
+		// Not at once: a child of this process, between fork and exec, has its files.
+		assert.Eventually(t, func() bool { return len(processesUnder(t, directory)) == 0 },
+			patience, 5*time.Millisecond, "%v", processesUnder(t, directory))
 	})
 	return directory
 }

@@ -2,6 +2,8 @@ package local
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
@@ -24,9 +26,17 @@ const firstBrand = 1 << 60
 // directory, in the environment, is there as well for kernels and sandboxes without
 // that limit. Open files and working directories under the instance's directory are
 // no evidence: an operator's tail and another worker have them too.
+//
+// Both follow from the path of the instance's directory, which is unique as its
+// name is, so that no record has to be readable for them.
 type mark struct {
 	brand     uint64
 	directory string
+}
+
+func markOf(directory string) mark {
+	sum := sha256.Sum256([]byte(directory))
+	return mark{brand: firstBrand + binary.LittleEndian.Uint64(sum[:])%firstBrand, directory: directory}
 }
 
 // process is one process at the time of a scan. Start, in clock ticks since the

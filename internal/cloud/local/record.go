@@ -40,7 +40,6 @@ type record struct {
 	User          string        `json:"user"`
 	InitCommand   string        `json:"init_command"`
 	BootDelay     time.Duration `json:"boot_delay"`
-	Brand         uint64        `json:"brand"`
 	CreatedAt     time.Time     `json:"created_at"`
 }
 

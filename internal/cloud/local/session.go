@@ -23,6 +23,7 @@ type session struct {
 	tty     *terminal // nil: none was asked for
 	pid     int       // 0: not started
 	ours    []*os.File
+	ended   <-chan syscall.WaitStatus
 	pumps   sync.WaitGroup
 }
 
@@ -39,9 +40,13 @@ func (s *server) session(offered ssh.NewChannel) {
 			// Fails only together with the channel, and then requests ends.
 			_ = request.Reply(err == nil, nil)
 		}
-		if err != nil && (request.Type == "exec" || request.Type == "shell") {
+		switch starts := request.Type == "exec" || request.Type == "shell"; {
+		case starts && err != nil:
 			s.machine.say("%s: %v", request.Type, err)
-			_ = channel.Close() // again
+			_ = channel.Close() // likewise
+		case starts: // after the reply: the channel may be closed as soon as this begins
+			own.pump()
+			go own.finish()
 		}
 	}
 	own.hangUp()
@@ -81,7 +86,7 @@ func (s *session) answer(request *ssh.Request) error {
 	}
 }
 
-// start starts the command with its standard streams connected to the channel.
+// start starts the command, with pipes or the terminal as its standard streams.
 func (s *session) start(argv []string) error {
 	if s.pid != 0 {
 		return errors.New("a session runs one command")
@@ -91,20 +96,13 @@ func (s *session) start(argv []string) error {
 		Sys: &syscall.SysProcAttr{Setsid: true},
 	}
 	theirs, err := s.connect(attributes)
-	var ended <-chan syscall.WaitStatus
 	if err == nil {
-		s.pid, ended, err = s.machine.processes.start("/bin/sh", argv, attributes)
+		s.pid, s.ended, err = s.machine.processes.start("/bin/sh", argv, attributes)
 	}
 	for _, f := range theirs {
 		err = errors.Join(err, f.Close())
 	}
-	if err != nil {
-		s.hangUp()
-		return err
-	}
-	s.pump()
-	go s.finish(ended)
-	return nil
+	return err
 }
 
 // connect opens the command's streams: its ends, which are returned to be closed
@@ -160,8 +158,8 @@ func drain(to io.Writer, from *os.File) {
 
 // finish reports how the command ended, and closes the channel once all of its
 // output is sent. The client may be gone by then: nothing in here can fail otherwise.
-func (s *session) finish(ended <-chan syscall.WaitStatus) {
-	status := <-ended
+func (s *session) finish() {
+	status := <-s.ended
 	if status.Signaled() {
 		_, _ = s.channel.SendRequest("exit-signal", false, ssh.Marshal(struct {
 			Signal          string

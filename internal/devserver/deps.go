@@ -1,9 +1,0 @@
-package devserver
-
-import (
-	_ "github.com/temporalio/ui-server/v2/server"
-	_ "go.temporal.io/sdk/client"
-	_ "go.temporal.io/sdk/worker"
-	_ "go.temporal.io/server/schema/sqlite"
-	_ "go.temporal.io/server/temporal"
-)
