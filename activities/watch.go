@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/temporal"
 
 	"drover/internal/api"
 )
@@ -96,8 +97,9 @@ func (w *watcher) lists(ctx context.Context, listing api.Listing) bool {
 // failed says whether a failed probe is news: the cloud says that the instance is
 // gone, or none has succeeded for the timeout.
 func (w *watcher) failed(ctx context.Context, probe error) (api.WatchResult, bool) {
-	if gone := w.checkAlive(context.WithoutCancel(ctx), w.in.Machine); gone != nil {
-		return api.WatchResult{Gone: errors.Unwrap(gone).Error()}, true
+	var gone *temporal.ApplicationError
+	if errors.As(w.checkAlive(context.WithoutCancel(ctx), w.in.Machine), &gone) {
+		return api.WatchResult{Gone: gone.Message()}, true
 	}
 	if !w.in.Unreachable && time.Since(*w.lastProbe.Load()) > w.in.Timeout.D() {
 		return api.WatchResult{Unreachable: probe.Error()}, true

@@ -3,6 +3,7 @@ package workflows
 import (
 	"crypto/sha256"
 	"encoding/base32"
+	"encoding/json"
 	"fmt"
 	"strings"
 	"time"
@@ -39,7 +40,7 @@ func (f *fleet) decide(ctx workflow.Context) {
 		f.world.Containers[k], c.at = c.Container, k
 	}
 	if !f.prepared {
-		f.decision = schedule.Decision{}
+		f.decision, f.wake = schedule.Decision{}, time.Time{}
 		return
 	}
 	f.decision = schedule.Decide(&f.world)
@@ -204,12 +205,17 @@ func (f *fleet) postOrders(to *post) map[int]*machine {
 }
 
 // missing takes back orders to an instance whose workflow no longer runs: nothing of
-// them was carried out.
+// them was carried out. What it was given before stays with it until it is known to
+// be gone: its last report is on its way.
 func (f *fleet) missing(m *machine, message api.Message) {
-	f.log.Warn("the instance's workflow does not run", "instance", m.Name, "message", string(message.Payload))
-	f.news = true
-	if f.byName[m.Name] == m {
-		f.removeInstance(m)
+	f.log.Warn("the instance's workflow does not run", "instance", m.Name)
+	var orders api.Orders
+	if err := json.Unmarshal(message.Payload, &orders); err != nil {
+		panic(fmt.Sprintf("orders of our own can't be decoded: %v", err))
+	}
+	m.Leaving, f.news = true, true
+	for _, a := range orders.Run {
+		f.takeBack(m, a.Container)
 	}
 }
 

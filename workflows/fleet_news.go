@@ -140,10 +140,7 @@ func (f *fleet) report(ctx workflow.Context, r api.Report) {
 		f.ended(m, ended)
 	}
 	for _, id := range r.Refused {
-		if c := f.byID[id]; c != nil && c.Instance == m.Name {
-			c.attempt--
-			f.requeue(c)
-		}
+		f.takeBack(m, id)
 	}
 	if r.Gone {
 		f.removeInstance(m)
@@ -226,6 +223,14 @@ func (f *fleet) requeue(c *member) {
 	c.Binding, c.Instance = schedule.Queued, ""
 }
 
+// takeBack queues again what an instance was given and did not start.
+func (f *fleet) takeBack(m *machine, id string) {
+	if c := f.byID[id]; c != nil && c.Instance == m.Name && c.Binding == schedule.Running {
+		c.attempt--
+		f.requeue(c)
+	}
+}
+
 func (f *fleet) unbind(c *member) {
 	if m := f.byName[c.Instance]; m != nil && c.Binding == schedule.Running {
 		m.containers--
@@ -254,10 +259,8 @@ func (f *fleet) addInstance(name, instanceType string) *machine {
 // arrived was not started there.
 func (f *fleet) removeInstance(m *machine) {
 	for _, c := range f.containers {
+		f.takeBack(m, c.ID)
 		if c.Instance == m.Name {
-			if c.Binding == schedule.Running {
-				c.attempt--
-			}
 			f.requeue(c)
 		}
 	}

@@ -148,7 +148,7 @@ func (i *instance) create(ctx workflow.Context) bool {
 		i.state.CloudID = i.machine.CloudID
 		i.changed(ctx)
 		i.report()
-		return true
+		return !i.mustLeave()
 	case errors.As(err, &refused) && refused.Type() == api.ErrorRefused:
 		i.refused(ctx, refused)
 	case !i.mustLeave():

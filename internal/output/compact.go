@@ -3,6 +3,7 @@ package output
 import (
 	"context"
 	"fmt"
+	"slices"
 )
 
 // A container that writes a line per second for ten days makes almost a million
@@ -45,6 +46,16 @@ func (w *Writer) startMerge() {
 		w.covered = append(w.covered, left...)
 		w.merging = false
 	})
+}
+
+// finishMerges merges what became due while a merge ran. Each round can make a level
+// due that was not.
+func (w *Writer) finishMerges() {
+	for range maxLevel {
+		w.merges.Wait()
+		w.startMerge()
+	}
+	w.merges.Wait()
 }
 
 // dueLevel returns the lowest level of which there are enough small segments.
@@ -122,7 +133,7 @@ func (w *Writer) replace(group []segment, merged segment) {
 		switch {
 		case g == group[0]:
 			kept = append(kept, merged)
-		case g.start < merged.start || g.start >= merged.end:
+		case !slices.Contains(group, g):
 			kept = append(kept, g)
 		}
 	}

@@ -104,20 +104,20 @@ func (s *Store) readRange(ctx context.Context, stream Stream, start, end int64) 
 	if buffer.left > 0 {
 		return nil, fmt.Errorf("%v: bytes %d to %d are not stored: %w", stream, next, end, io.ErrUnexpectedEOF)
 	}
-	return buffer.Bytes(), nil
+	return buffer.taken.Bytes(), nil
 }
 
 // limitedBuffer refuses more bytes than it was told to take.
 type limitedBuffer struct {
-	bytes.Buffer
-	left int64
+	taken bytes.Buffer // not embedded: its ReadFrom knows no limit
+	left  int64
 }
 
 // Write takes what fits; io.ErrShortWrite then ends the copying.
 func (b *limitedBuffer) Write(p []byte) (int, error) {
 	n := min(int64(len(p)), b.left)
 	b.left -= n
-	b.Buffer.Write(p[:n])
+	b.taken.Write(p[:n])
 	if n < int64(len(p)) {
 		return int(n), io.ErrShortWrite
 	}

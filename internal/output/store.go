@@ -116,8 +116,7 @@ func (s *Store) Delete(ctx context.Context, fleet, container string) error {
 			return fmt.Errorf("output of container %s: delete: %w", container, err)
 		}
 	}
-	// The file driver leaves directories behind, and files of writes that a crash cut
-	// off are not listed when their names end in one of its own suffixes.
+	// The file driver leaves the directories behind.
 	if s.directory != "" {
 		if err := os.RemoveAll(filepath.Join(s.directory, filepath.FromSlash(prefix))); err != nil {
 			return fmt.Errorf("output of container %s: delete: %w", container, err)

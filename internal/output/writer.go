@@ -169,7 +169,7 @@ func (w *Writer) Close(ctx context.Context) error {
 			return fmt.Errorf("%v: close: %d bytes are not stored: %w", w.stream, len(w.pending), errors.Join(ctx.Err(), w.failure))
 		}
 	}
-	w.merges.Wait()
+	w.finishMerges()
 	return nil
 }
 

@@ -129,7 +129,7 @@ func (s store) logs(w *os.File, id string, offset int64, follow bool) error {
 	if err != nil {
 		return err
 	}
-	defer stream.close()
+	defer release(stream)
 	var watch *watcher
 	if follow {
 		watch = newWatcher(rec, w)

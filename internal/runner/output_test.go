@@ -38,7 +38,7 @@ func TestOutputIsWhatWasWrittenWithinTheBound(t *testing.T) {
 		require.NoError(t, err)
 		s, err := openStream(record{id: "c", dir: dir})
 		require.NoError(t, err)
-		defer s.close()
+		defer release(s)
 		var all, followed []byte
 		for _, n := range rapid.SliceOfN(rapid.IntRange(0, 150), 0, 8).Draw(t, "writes") {
 			p := make([]byte, n)
@@ -219,7 +219,7 @@ func TestNobodyWaitsForNobody(t *testing.T) {
 		case <-time.After(patience):
 			t.Error("still there:", args)
 			require.NoError(t, cmd.Process.Kill())
-			<-ended
+			assert.Error(t, <-ended)
 		}
 	}
 	assert.Equal(t, "c\n", h.ok("", "list"), "the container goes on")

@@ -40,7 +40,8 @@ func openStream(rec record) (*stream, error) {
 	return nil, errForgotten
 }
 
-func (s *stream) close() error {
+// Close ends the reading.
+func (s *stream) Close() error {
 	if s.head == nil {
 		return nil
 	}

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"math/rand"
 	"testing"
-	"time"
 )
 
 // benchWorld is a busy fleet: a third of the instances is half full, and the queue is
@@ -72,17 +71,11 @@ func BenchmarkStatus(b *testing.B) {
 	}
 }
 
-// TestDecisionsAreFast holds the promise of the benchmark, with room for a slow machine:
-// what it would notice is a cost of queue × instances.
-func TestDecisionsAreFast(t *testing.T) {
-	w := benchWorld(50000, 2000, 20)
-	best := time.Hour
-	for range 3 {
-		begun := time.Now()
-		Decide(w)
-		best = min(best, time.Since(begun))
-	}
-	if best > 500*time.Millisecond {
-		t.Fatalf("50,000 queued on 2,000 instances took %v", best)
+// TestDecisionsAllocateLittle holds the part of the benchmark that does not depend on
+// how busy the machine is.
+func TestDecisionsAllocateLittle(t *testing.T) {
+	w := benchWorld(10000, 1000, 20)
+	if n := testing.AllocsPerRun(3, func() { Decide(w) }); n > 400 {
+		t.Fatalf("10,000 queued on 1,000 instances took %v allocations", n)
 	}
 }

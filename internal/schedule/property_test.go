@@ -14,7 +14,7 @@ import (
 
 // TestMain has rapid try more worlds than its default, unless told otherwise.
 func TestMain(m *testing.M) {
-	if err := flag.Set("rapid.checks", "1500"); err != nil {
+	if err := flag.Set("rapid.checks", "1000"); err != nil {
 		panic(err)
 	}
 	m.Run()

@@ -156,10 +156,7 @@ func (d *Decision) hintSentence(r *reason) string {
 // unfitSentence says why no type fits: the fleet's types have changed since the
 // container was submitted.
 func (d *Decision) unfitSentence(r *reason) string {
-	if err := Check(d.w.Shapes[r.shape], d.w.Types); err != nil {
-		return err.Error()
-	}
-	return "no instance type fits"
+	return fmt.Sprint(Check(d.w.Shapes[r.shape], d.w.Types))
 }
 
 // heldSentence says what holds off the types that fit, cheapest first.

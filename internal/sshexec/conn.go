@@ -260,8 +260,10 @@ func (c *conn) leave() {
 	}
 }
 
-// vacate gives back a session that the peer no longer counts.
+// vacate gives back a session that the peer no longer counts. It is the last thing
+// that a session does.
 func (c *conn) vacate() {
+	defer c.pool.running.Done()
 	c.pool.mu.Lock()
 	defer c.pool.mu.Unlock()
 	c.open--

@@ -3,7 +3,9 @@ package sshexec
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"io"
 	"math/rand/v2"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/crypto/ssh"
 )
 
 // program returns a file of n bytes that don't compress.
@@ -63,11 +66,11 @@ func TestInstall(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, os.ModeDir|0o700, info.Mode())
 
-	before := s.sessions.Load()
+	before := s.commands.Load()
 	copied, err = p.Install(t.Context(), s.target(), f)
 	require.NoError(t, err)
 	require.False(t, copied)
-	require.EqualValues(t, 1, s.sessions.Load()-before, "one check")
+	require.EqualValues(t, 1, s.commands.Load()-before, "one check")
 
 	require.NoError(t, os.Chmod(f.Path, 0o600))
 	copied, err = p.Install(t.Context(), s.target(), f)
@@ -273,4 +276,24 @@ func TestInstallRefuses(t *testing.T) {
 	var exit *ExitError
 	require.ErrorAs(t, err, &exit, "a directory is in the way")
 	require.Equal(t, []string{"runner"}, names(t, filepath.Dir(f.Path)))
+}
+
+func TestInstallThroughSudo(t *testing.T) {
+	t.Parallel()
+	lines := make(chan string, 2)
+	s := startServer(t, func(s *server) {
+		s.exec = func(_ net.Conn, line string, ch ssh.Channel) {
+			lines <- line
+			_, _ = io.WriteString(ch, "plain\n")
+			_, _ = io.Copy(io.Discard, ch)
+			sendStatus(ch, 0)
+		}
+	})
+	f := program("/opt/runner", 10, 11)
+	f.Sudo = true
+	copied, err := newPool(t, s.login, Options{}).Install(t.Context(), s.target(), f)
+	require.NoError(t, err)
+	require.True(t, copied)
+	require.True(t, strings.HasPrefix(<-lines, "sudo -n sh -c "))
+	require.True(t, strings.HasPrefix(<-lines, "sudo -n sh -c "))
 }

@@ -2,6 +2,7 @@ package sshexec
 
 import (
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"testing"
@@ -9,7 +10,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
-	"net"
 )
 
 func TestUserTimeoutIsSet(t *testing.T) {
@@ -19,7 +19,7 @@ func TestUserTimeoutIsSet(t *testing.T) {
 	c, err := p.acquire(t.Context(), s.target())
 	require.NoError(t, err)
 	defer c.leave()
-	defer c.vacate()
+	defer c.vacate() // first, as a session does
 	raw, err := c.wire.Conn.(*net.TCPConn).SyscallConn()
 	require.NoError(t, err)
 	option := func(level, name int) (v int) {
@@ -59,9 +59,12 @@ func newNamespace(t *testing.T) namespace {
 	n.address = theirs[:len(theirs)-len("/30")]
 	n.ip(t, "netns", "add", n.name)
 	t.Cleanup(func() { n.ip(t, "netns", "del", n.name) })
-	n.ip(t, "link", "add", "dsx"+fmt.Sprint(id), "type", "veth", "peer", "name", "eth0", "netns", n.name)
-	n.ip(t, "addr", "add", ours, "dev", "dsx"+fmt.Sprint(id))
-	n.ip(t, "link", "set", "dsx"+fmt.Sprint(id), "up")
+	link := fmt.Sprintf("dsx%d", id)
+	n.ip(t, "link", "add", link, "type", "veth", "peer", "name", "eth0", "netns", n.name)
+	// The namespace itself stays as long as an sshd is in it.
+	t.Cleanup(func() { n.ip(t, "link", "del", link) })
+	n.ip(t, "addr", "add", ours, "dev", link)
+	n.ip(t, "link", "set", link, "up")
 	n.ip(t, "-n", n.name, "addr", "add", theirs, "dev", "eth0")
 	n.ip(t, "-n", n.name, "link", "set", "eth0", "up")
 	n.ip(t, "-n", n.name, "link", "set", "lo", "up")
@@ -76,7 +79,8 @@ func (n namespace) inside() []string { return []string{"nsenter", "--net=/run/ne
 func TestUnacknowledgedDataEndsTheConnection(t *testing.T) {
 	t.Parallel()
 	n := newNamespace(t)
-	d := startSSHD(t, n.address, n.inside())
+	d := startSSHD(t, n.address, n.inside(),
+		"ClientAliveInterval=2", "ClientAliveCountMax=1") // so that it, too, ends
 	p := newPool(t, d.login, Options{Keepalive: time.Hour, DialTimeout: 300 * time.Millisecond})
 	require.NoError(t, p.Run(t.Context(), d.target, Command{Line: "true"}))
 	drop := append(n.inside(), "iptables", "-A", "INPUT", "-i", "eth0", "-j", "DROP")

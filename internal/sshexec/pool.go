@@ -166,8 +166,8 @@ func (p *Pool) removeLocked(h *host, why error) {
 	h.conns = nil
 }
 
-// acquire returns a connection with a session reserved on it, for conn.leave and
-// conn.vacate to give back. It waits for a dial, or for a session that comes free.
+// acquire returns a connection with a session reserved on it, which conn.run uses and
+// gives back. It waits for a dial, or for a session that comes free.
 func (p *Pool) acquire(ctx context.Context, t Target) (*conn, error) {
 	id := t.id()
 	for {
@@ -182,6 +182,7 @@ func (p *Pool) acquire(ctx context.Context, t Target) (*conn, error) {
 			p.hosts[id] = h
 		}
 		if c := h.reserve(); c != nil {
+			p.running.Add(1) // here, where Close can't have begun to wait
 			p.mu.Unlock()
 			return c, nil
 		}

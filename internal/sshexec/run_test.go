@@ -73,7 +73,7 @@ func TestHostIsVerifiedBeforeAnythingIsSent(t *testing.T) {
 
 	target.HostKeys = nil
 	require.True(t, FailedAt(p.Run(t.Context(), target, Command{Line: "true"}), StepTarget))
-	require.Zero(t, s.sessions.Load())
+	require.Zero(t, s.commands.Load())
 
 	target.HostKeys = []ssh.PublicKey{other.PublicKey(), s.host.PublicKey()}
 	require.NoError(t, p.Run(t.Context(), target, Command{Line: "true"}))
@@ -136,7 +136,7 @@ func TestLostConnectionIsNoFailure(t *testing.T) {
 			var unknown *UnknownOutcomeError
 			require.ErrorAs(t, err, &unknown)
 			require.Equal(t, "start x", unknown.Line)
-			require.EqualValues(t, 1, s.sessions.Load(), "it must not be run again")
+			require.EqualValues(t, 1, s.commands.Load(), "it must not be run again")
 		})
 	}
 }
@@ -210,6 +210,26 @@ func TestFailingStreamsDetach(t *testing.T) {
 	err = p.Run(t.Context(), s.target(), Command{Line: "cat; sleep 60", Stdin: r})
 	require.ErrorAs(t, err, &unknown)
 	require.ErrorIs(t, err, broken)
+}
+
+func TestNothingIsWrittenAfterACancelledRun(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, nil)
+	p := newPool(t, s.login, Options{})
+	for range 5 {
+		ctx, cancel := context.WithCancel(t.Context())
+		var out bytes.Buffer
+		first := &flag{set: make(chan struct{})}
+		go func() {
+			<-first.set
+			cancel()
+		}()
+		err := p.Run(ctx, s.target(), Command{Line: "echo >&2; exec yes", Stdout: &out, Stderr: first})
+		require.ErrorIs(t, err, context.Canceled)
+		size := out.Len() // the race detector sees a Write that comes later
+		require.NoError(t, p.Run(t.Context(), s.target(), Command{Line: "true"}))
+		require.Equal(t, size, out.Len())
+	}
 }
 
 // flag is a writer that says when something was written.

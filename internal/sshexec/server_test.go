@@ -44,7 +44,7 @@ type server struct {
 	slowly    chan struct{}
 	slowAfter int32
 
-	accepted, sessions, dialing, mostDialing atomic.Int32
+	accepted, commands, dialing, mostDialing atomic.Int32
 
 	mu    sync.Mutex
 	conns []net.Conn
@@ -139,7 +139,6 @@ func (s *server) serve(raw net.Conn, nth int32) {
 		if err != nil {
 			return
 		}
-		s.sessions.Add(1)
 		s.work.Go(func() {
 			defer open.Add(-1)
 			s.session(raw, ch, reqs)
@@ -155,6 +154,7 @@ func (s *server) session(raw net.Conn, ch ssh.Channel, reqs <-chan *ssh.Request)
 			_ = r.Reply(false, nil)
 			continue
 		}
+		s.commands.Add(1)
 		_ = r.Reply(true, nil)
 		line := string(r.Payload[4:])
 		s.work.Go(func() {

@@ -89,7 +89,7 @@ func (c *conn) run(parent context.Context, cmd Command) error {
 	s.stdout = &sink{w: cmd.Stdout, name: "stdout", fail: cancel}
 	s.stderr = &sink{w: cmd.Stderr, name: "stderr", fail: cancel, keep: stderrTail}
 	done := make(chan error, 1)
-	c.pool.running.Go(func() { done <- s.work(ctx) })
+	go func() { done <- s.work(ctx) }() // counted by acquire and vacate
 	select {
 	case err := <-done:
 		if !errors.Is(err, errDetached) {

@@ -49,9 +49,9 @@ type suite struct {
 	keys Keys
 }
 
-func newSuite(t *testing.T, make func(t *testing.T) Harness) *suite {
+func newSuite(t *testing.T, harness func(t *testing.T) Harness) *suite {
 	t.Helper()
-	h := make(t)
+	h := harness(t)
 	if h.User == "" {
 		h.User = "root"
 	}

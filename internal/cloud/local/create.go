@@ -53,6 +53,9 @@ func (d *Driver) Create(ctx context.Context, req cloud.CreateRequest) (cloud.Ins
 	if full := (errQuota{}); errors.As(err, &full) {
 		return cloud.Instance{}, fail(op, cloud.Quota, full)
 	}
+	if errors.Is(err, errUnprepared) {
+		return cloud.Instance{}, fail(op, cloud.Invalid, err)
+	}
 	if err != nil {
 		return cloud.Instance{}, fail(op, "", err)
 	}

@@ -196,6 +196,18 @@ func TestDestroyIsCompletedAfterADeath(t *testing.T) {
 	assert.Equal(t, reasonDestroyed, instance.Reason)
 }
 
+func TestAProgramThatForgetsRunIfInstanceIsRefused(t *testing.T) {
+	t.Parallel()
+	d := newDriver(t, Config{})
+	n := node{d: d, name: cloudtest.Name(t), keys: cloudtest.NewKeys(t)}
+	worker := creator(t, n, false)
+	worker.Env = append(worker.Env, creatorVariable+"_FORGETS=1")
+	output, err := worker.CombinedOutput()
+	require.Error(t, err)
+	assert.Contains(t, string(output), errUnprepared.Error())
+	assert.Empty(t, mains(t, n.name))
+}
+
 func TestQuotaDoesNotCountTheDead(t *testing.T) {
 	t.Parallel()
 	d := newDriver(t, Config{Quota: 1})

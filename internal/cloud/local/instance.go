@@ -24,8 +24,10 @@ const (
 
 // RunIfInstance turns this process into an instance if that is what it was started
 // as, and then never returns. Otherwise it does nothing. Every program that creates
-// instances calls it first thing in main, tests in TestMain.
+// instances calls it first thing in main, tests in TestMain; without it, Create
+// refuses with class Invalid.
 func RunIfInstance() {
+	prepared.Store(true)
 	title, ok := strings.CutPrefix(os.Args[0], argvPrefix)
 	directory := os.Getenv(markVariable)
 	if !ok || directory == "" {

@@ -1,5 +1,5 @@
 // Package local is the driver whose instances are processes of this machine, each
-// with a real SSH server of its own. It needs Linux and no privileges.
+// with a real SSH server of its own. It needs Linux 5.3 or later, and no privileges.
 //
 // An instance is a process in a session of its own, started from the running
 // executable (/proc/self/exe, so that it works after the file was replaced or

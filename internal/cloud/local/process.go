@@ -80,7 +80,10 @@ func (m mark) scan() ([]process, error) {
 	return members, nil
 }
 
-// allProcesses returns every process that can still run.
+// kernelThread is the flag, in /proc/<pid>/stat, of what has no program.
+const kernelThread = 0x00200000
+
+// allProcesses returns every process that can still run, without the kernel's own.
 func allProcesses() (processes []process, err error) {
 	proc, err := os.Open("/proc")
 	if err != nil {
@@ -115,10 +118,12 @@ func look(pid int) (process, bool) {
 		return process{}, false
 	}
 	parent, parentErr := strconv.Atoi(string(fields[1]))
+	flags, flagsErr := strconv.ParseUint(string(fields[6]), 10, 64)
 	start, startErr := strconv.ParseUint(string(fields[19]), 10, 64)
 	// A zombie with threads is a process whose first thread has ended.
 	ended := bytes.ContainsAny(fields[0], "ZX") && string(fields[17]) <= "1"
-	return process{pid: pid, parent: parent, start: start}, parentErr == nil && startErr == nil && !ended
+	known := parentErr == nil && flagsErr == nil && startErr == nil
+	return process{pid: pid, parent: parent, start: start}, known && !ended && flags&kernelThread == 0
 }
 
 // on reports whether a process bears the mark. What can't be read isn't there any

@@ -95,7 +95,7 @@ func removeTree(path string) error {
 			return ignoreMissing(err)
 		}
 		if entry.IsDir() {
-			return ignoreMissing(os.Chmod(path, 0o700)) //#nosec G302 -- a directory
+			return ignoreMissing(os.Chmod(path, 0o700))
 		}
 		return nil
 	}
@@ -114,13 +114,8 @@ func unmountUnder(directory string) (err error) {
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
 	var points []string
-	for lines := bufio.NewScanner(f); ; {
-		if !lines.Scan() {
-			if err := lines.Err(); err != nil {
-				return err
-			}
-			break
-		}
+	lines := bufio.NewScanner(f)
+	for lines.Scan() {
 		fields := strings.Fields(lines.Text())
 		if len(fields) < 5 {
 			continue
@@ -128,6 +123,9 @@ func unmountUnder(directory string) (err error) {
 		if point := unescape(fields[4]); strings.HasPrefix(point, directory+"/") {
 			points = append(points, point)
 		}
+	}
+	if err := lines.Err(); err != nil {
+		return err
 	}
 	for i := len(points) - 1; i >= 0; i-- { // the latest is on top
 		err := unix.Unmount(points[i], unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW)

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -21,6 +22,13 @@ const (
 	// aliveDescriptor is where the instance's process finds the lock of lockAlive.
 	aliveDescriptor = 3
 )
+
+// errUnprepared is why spawn refuses to start a program that would not become an
+// instance but run as itself once more, and create instances in its turn.
+var errUnprepared = errors.New("this program does not call local.RunIfInstance first thing in main")
+
+// prepared: RunIfInstance was called.
+var prepared atomic.Bool
 
 // start starts the process of an instance, unless it was ever started before or is
 // to end. The title is what ps shows.
@@ -49,6 +57,9 @@ func start(directory, title string) (err error) {
 // spawn starts the process, in a session of its own, with no open file of ours but
 // the lock.
 func spawn(directory, title string, alive *os.File) (pid int, err error) {
+	if !prepared.Load() {
+		return 0, errUnprepared
+	}
 	console, err := os.OpenFile(filepath.Join(directory, consoleFile), os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
 	if err != nil {
 		return 0, err

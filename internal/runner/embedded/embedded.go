@@ -23,15 +23,14 @@ var dist embed.FS
 func Binary(arch string) ([]byte, error) { return binary(dist, arch) }
 
 func binary(files fs.FS, arch string) ([]byte, error) {
-	f, err := files.Open("dist/drover-runner-linux-" + arch + ".gz")
+	data, err := fs.ReadFile(files, "dist/drover-runner-linux-"+arch+".gz")
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("this binary was built without the runner for linux/%s: run `make build`", arch)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("the runner for linux/%s: %w", arch, err)
 	}
-	defer f.Close()
-	zip, err := gzip.NewReader(f)
+	zip, err := gzip.NewReader(bytes.NewReader(data))
 	if err != nil {
 		return nil, fmt.Errorf("the runner for linux/%s: %w", arch, err)
 	}

@@ -1,0 +1,331 @@
+package devserver_test
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/operatorservice/v1"
+	"go.temporal.io/api/workflowservice/v1"
+	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/log"
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/worker"
+	"go.temporal.io/sdk/workflow"
+)
+
+const taskQueue = "devserver-test"
+
+// testContext ends with the test, or when that hangs.
+func testContext(t testing.TB) context.Context {
+	ctx, cancel := context.WithTimeout(context.Background(), deadline)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+func dial(t testing.TB, p *process) client.Client {
+	t.Helper()
+	c, err := client.DialContext(testContext(t), client.Options{
+		HostPort: p.Address,
+		Logger:   log.NewStructuredLogger(slog.New(slog.DiscardHandler)),
+	})
+	require.NoError(t, err)
+	t.Cleanup(c.Close)
+	return c
+}
+
+// serve runs a worker with this file's workflows until the test ends.
+func serve(t testing.TB, c client.Client) {
+	t.Helper()
+	w := worker.New(c, taskQueue, worker.Options{})
+	w.RegisterWorkflow(greet)
+	w.RegisterWorkflow(nap)
+	w.RegisterWorkflow(echo)
+	w.RegisterWorkflow(stuck)
+	w.RegisterWorkflow(bell)
+	w.RegisterActivity(hello)
+	w.RegisterActivity(hang)
+	require.NoError(t, w.Start())
+	t.Cleanup(w.Stop)
+}
+
+func hello(_ context.Context, name string) (string, error) { return "hello " + name, nil }
+
+// greet waits for a name by signal and has an activity greet it.
+func greet(ctx workflow.Context) (string, error) {
+	var name, greeting string
+	workflow.GetSignalChannel(ctx, "name").Receive(ctx, &name)
+	ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{StartToCloseTimeout: deadline})
+	err := workflow.ExecuteActivity(ctx, hello, name).Get(ctx, &greeting)
+	return greeting, err
+}
+
+// nap sleeps and returns by how much it overslept.
+func nap(ctx workflow.Context, d time.Duration) (time.Duration, error) {
+	begun := workflow.Now(ctx)
+	err := workflow.Sleep(ctx, d)
+	return workflow.Now(ctx).Sub(begun) - d, err
+}
+
+// echo answers updates until it is signalled.
+func echo(ctx workflow.Context) error {
+	err := workflow.SetUpdateHandler(ctx, "echo", func(_ workflow.Context, text string) (string, error) { return text, nil })
+	if err != nil {
+		return err
+	}
+	workflow.GetSignalChannel(ctx, "stop").Receive(ctx, nil)
+	return nil
+}
+
+// rung gets the time of every ring.
+var rung = make(chan time.Time)
+
+// bell rings with every signal, for ever. It breaks the rules of workflows:
+// it never runs anywhere but here, and is never replayed.
+func bell(ctx workflow.Context) error {
+	for {
+		workflow.GetSignalChannel(ctx, "ring").Receive(ctx, nil)
+		rung <- time.Now()
+	}
+}
+
+// hanging is how many activities wait to be cancelled.
+var hanging atomic.Int64
+
+// hang heartbeats once and then only waits, so that a heartbeat cannot be how
+// it learns of its cancellation.
+func hang(ctx context.Context) error {
+	activity.RecordHeartbeat(ctx)
+	hanging.Add(1)
+	defer hanging.Add(-1)
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+// stuck runs hang and waits for it to end by cancellation.
+func stuck(ctx workflow.Context) error {
+	ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
+		StartToCloseTimeout: 10 * deadline,
+		HeartbeatTimeout:    5 * deadline,
+		WaitForCancellation: true,
+		RetryPolicy:         &temporal.RetryPolicy{MaximumAttempts: 1},
+	})
+	return workflow.ExecuteActivity(ctx, hang).Get(ctx, nil)
+}
+
+func startWorkflow(t testing.TB, c client.Client, id string, wf any, args ...any) client.WorkflowRun {
+	t.Helper()
+	run, err := c.ExecuteWorkflow(testContext(t), client.StartWorkflowOptions{ID: id, TaskQueue: taskQueue}, wf, args...)
+	require.NoError(t, err)
+	return run
+}
+
+func TestRunsWorkflows(t *testing.T) {
+	ctx := testContext(t)
+	c := dial(t, start(t))
+	serve(t, c)
+	t.Run("signal and activity", func(t *testing.T) {
+		run := startWorkflow(t, c, "greeting", greet)
+		require.NoError(t, c.SignalWorkflow(ctx, run.GetID(), "", "name", "drover"))
+		var greeting string
+		require.NoError(t, run.Get(ctx, &greeting))
+		assert.Equal(t, "hello drover", greeting)
+	})
+	t.Run("a timer fires well within Temporal's usual second", func(t *testing.T) {
+		late := time.Hour
+		for i := range 5 {
+			var l time.Duration
+			require.NoError(t, startWorkflow(t, c, fmt.Sprint("nap-", i), nap, 50*time.Millisecond).Get(ctx, &l))
+			late = min(late, l)
+		}
+		assert.Less(t, late, 500*time.Millisecond)
+	})
+	t.Run("update with start", func(t *testing.T) {
+		update, err := c.UpdateWithStartWorkflow(ctx, client.UpdateWithStartWorkflowOptions{
+			StartWorkflowOperation: c.NewWithStartWorkflowOperation(client.StartWorkflowOptions{
+				ID: "echo", TaskQueue: taskQueue, WorkflowIDConflictPolicy: enumspb.WORKFLOW_ID_CONFLICT_POLICY_FAIL,
+			}, echo),
+			UpdateOptions: client.UpdateWorkflowOptions{
+				UpdateName: "echo", Args: []any{"hi"}, WaitForStage: client.WorkflowUpdateStageCompleted,
+			},
+		})
+		require.NoError(t, err)
+		var text string
+		require.NoError(t, update.Get(ctx, &text))
+		assert.Equal(t, "hi", text)
+		require.NoError(t, c.SignalWorkflow(ctx, "echo", "", "stop", nil))
+	})
+	t.Run("a cancelled activity is told without a heartbeat", func(t *testing.T) {
+		run := startWorkflow(t, c, "stuck", stuck)
+		require.Eventually(t, func() bool { return hanging.Load() == 1 }, deadline, time.Millisecond)
+		begun := time.Now()
+		require.NoError(t, c.CancelWorkflow(ctx, run.GetID(), ""))
+		canceled := new(temporal.CanceledError)
+		require.ErrorAs(t, run.Get(ctx, nil), &canceled)
+		t.Logf("cancelled in %v", time.Since(begun))
+	})
+}
+
+func TestSearchAttributeIsUsableAsSoonAsRegistered(t *testing.T) {
+	ctx := testContext(t)
+	c := dial(t, start(t))
+	_, err := c.OperatorService().AddSearchAttributes(ctx, &operatorservice.AddSearchAttributesRequest{
+		Namespace:        "default",
+		SearchAttributes: map[string]enumspb.IndexedValueType{"DroverFleet": enumspb.INDEXED_VALUE_TYPE_KEYWORD},
+	})
+	require.NoError(t, err)
+	_, err = c.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
+		ID: "tagged", TaskQueue: taskQueue,
+		TypedSearchAttributes: temporal.NewSearchAttributes(temporal.NewSearchAttributeKeyKeyword("DroverFleet").ValueSet("gpu")),
+	}, greet)
+	require.NoError(t, err)
+	require.Eventually(t, func() bool { return len(list(t, c, "DroverFleet = 'gpu'")) == 1 }, deadline, 10*time.Millisecond)
+}
+
+// list returns the IDs of the workflows that a query finds.
+func list(t testing.TB, c client.Client, query string) []string {
+	t.Helper()
+	found, err := c.ListWorkflow(testContext(t), &workflowservice.ListWorkflowExecutionsRequest{Query: query})
+	require.NoError(t, err)
+	ids := []string{}
+	for _, e := range found.GetExecutions() {
+		ids = append(ids, e.GetExecution().GetWorkflowId())
+	}
+	return ids
+}
+
+func TestKillKeepsAllData(t *testing.T) {
+	ctx := testContext(t)
+	file := filepath.Join(t.TempDir(), "with space & 100%?.db")
+	const workflows = 20
+	first := start(t, "--db-file="+file)
+	c := dial(t, first)
+	for i := range workflows {
+		run := startWorkflow(t, c, fmt.Sprint("kept-", i), greet)
+		require.NoError(t, c.SignalWorkflow(ctx, run.GetID(), "", "name", run.GetID()))
+	}
+	first.kill(t)
+
+	second := start(t, "--db-file="+file)
+	require.NotEqual(t, first.Address, second.Address)
+	c = dial(t, second)
+	serve(t, c)
+	for i := range workflows {
+		id := fmt.Sprint("kept-", i)
+		var greeting string
+		require.NoError(t, c.GetWorkflow(ctx, id, "").Get(ctx, &greeting))
+		assert.Equal(t, "hello "+id, greeting)
+	}
+	require.Eventually(t, func() bool {
+		return len(list(t, c, "ExecutionStatus = 'Completed'")) == workflows
+	}, deadline, 10*time.Millisecond)
+}
+
+func TestSurvivesAKillWhileTablesAreCreated(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "new.db")
+	require.NoError(t, os.WriteFile(file+".new", []byte("half a database"), 0o600))
+	dial(t, start(t, "--db-file="+file))
+	assert.NoFileExists(t, file+".new")
+}
+
+func TestOneDatabaseHasOneServer(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "shared.db")
+	first := start(t, "--db-file="+file)
+	out, err := command(t, "server", "--db-file="+file).CombinedOutput()
+	require.ErrorContains(t, err, "exit status 1")
+	assert.Contains(t, string(out), "--db-file "+file+": another server uses this database")
+	first.kill(t)
+	start(t, "--db-file="+file)
+}
+
+func TestSeveralRunSideBySide(t *testing.T) {
+	ctx := testContext(t)
+	clients := []client.Client{dial(t, start(t)), dial(t, start(t))}
+	for i, c := range clients {
+		startWorkflow(t, c, fmt.Sprint("of-", i), greet)
+	}
+	for i, c := range clients {
+		_, err := c.DescribeWorkflowExecution(ctx, fmt.Sprint("of-", i), "")
+		require.NoError(t, err)
+		_, err = c.DescribeWorkflowExecution(ctx, fmt.Sprint("of-", 1-i), "")
+		require.Error(t, err, "a server shows another's workflow")
+	}
+}
+
+func TestNamespacesAndHTTP(t *testing.T) {
+	ctx := testContext(t)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	httpAddress := l.Addr().String()
+	require.NoError(t, l.Close())
+	_, httpPort, err := net.SplitHostPort(httpAddress)
+	require.NoError(t, err)
+	p := start(t, "--namespace=one", "--namespace=two", "--http-port="+httpPort)
+	for _, namespace := range []string{"one", "two"} {
+		for _, url := range []string{"http://" + httpAddress, p.UI} {
+			req, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/api/v1/namespaces/"+namespace, nil)
+			require.NoError(t, err)
+			resp, err := http.DefaultClient.Do(req)
+			require.NoError(t, err)
+			require.NoError(t, resp.Body.Close())
+			assert.Equal(t, http.StatusOK, resp.StatusCode, req.URL)
+		}
+	}
+}
+
+// TestListensOnLoopbackOnly reads the kernel's table of this process's sockets.
+func TestListensOnLoopbackOnly(t *testing.T) {
+	const listening, loopbackHex = "0A", "0100007F"
+	p := start(t)
+	inodes := socketInodes(t, p.cmd.Process.Pid)
+	var found int
+	for _, table := range []string{"tcp", "tcp6"} {
+		f, err := os.Open(filepath.Join("/proc", fmt.Sprint(p.cmd.Process.Pid), "net", table))
+		if os.IsNotExist(err) {
+			t.Skipf("no %s in /proc", table)
+		}
+		require.NoError(t, err)
+		t.Cleanup(func() { assert.NoError(t, f.Close()) })
+		lines := bufio.NewScanner(f)
+		for lines.Scan() {
+			fields := strings.Fields(lines.Text())
+			if len(fields) < 10 || fields[3] != listening || !inodes["socket:["+fields[9]+"]"] {
+				continue
+			}
+			found++
+			assert.True(t, strings.HasPrefix(fields[1], loopbackHex+":"), "listens on %s %s", table, fields[1])
+		}
+		require.NoError(t, lines.Err())
+	}
+	assert.Equal(t, 5, found, "frontend, history, matching, worker and UI")
+}
+
+func socketInodes(t *testing.T, pid int) map[string]bool {
+	t.Helper()
+	dir := filepath.Join("/proc", fmt.Sprint(pid), "fd")
+	fds, err := os.ReadDir(dir)
+	if os.IsNotExist(err) {
+		t.Skip("no /proc here")
+	}
+	require.NoError(t, err)
+	inodes := map[string]bool{}
+	for _, fd := range fds {
+		if target, err := os.Readlink(filepath.Join(dir, fd.Name())); err == nil {
+			inodes[target] = true
+		}
+	}
+	return inodes
+}
