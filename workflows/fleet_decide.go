@@ -5,6 +5,7 @@ import (
 	"encoding/base32"
 	"encoding/json"
 	"fmt"
+	"math"
 	"strings"
 	"time"
 
@@ -236,7 +237,7 @@ func types(spec fleetspec.Spec) []schedule.InstanceType {
 		ts = append(ts, schedule.InstanceType{
 			Name: t.Name, Price: t.Price, Preemptible: t.Preemptible, Architecture: t.Architecture,
 			Resources: schedule.Resources{
-				MilliCPU: int64(t.VCPUs * 1000), Memory: int64(t.Memory), Scratch: int64(t.Scratch), GPUs: int64(t.GPUs),
+				MilliCPU: int64(math.Round(t.VCPUs * 1000)), Memory: int64(t.Memory), Scratch: int64(t.Scratch), GPUs: int64(t.GPUs),
 			},
 		})
 	}

@@ -5,6 +5,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"time"
 
 	"go.temporal.io/sdk/workflow"
 
@@ -154,13 +155,17 @@ func (f *fleet) refused(ctx workflow.Context, m *machine, r api.CreateRefusal) {
 	case "quota":
 		f.learnt.QuotaRefused(f.accepted(), now)
 	case "capacity":
-		name := m.Type
-		if schedule.Scope(r.Scope) == schedule.ScopeGroup {
-			name = r.Group
+		scope := schedule.Scope(r.Scope)
+		if scope == schedule.ScopeGroup {
+			scope = schedule.ScopeType // a spec names no groups
 		}
-		f.learnt.CapacityRefused(schedule.Scope(r.Scope), name, r.Message, now)
+		f.learnt.CapacityRefused(scope, m.Type, r.Message, now)
 	case "rate-limit":
-		f.learnt.RateLimited(r.RetryAt)
+		until := r.RetryAt
+		if until.IsZero() {
+			until = now.Add(30 * time.Second) // the cloud did not say
+		}
+		f.learnt.RateLimited(until)
 	case "denied":
 		f.learnt.CreateFailed("", r.Message, true, now)
 	case "invalid":
