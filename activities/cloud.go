@@ -160,13 +160,13 @@ func (a *Activities) DestroyInstance(ctx context.Context, in api.DestroyInput) e
 	}
 }
 
-// TagInstance sets tags of an instance.
+// TagInstance writes the idle behavior into an instance's tag.
 func (a *Activities) TagInstance(ctx context.Context, in api.TagInput) error {
 	driver, err := a.driver(in.Machine.Fleet, in.Machine.Driver, in.Machine.Local)
 	if err != nil {
 		return err
 	}
-	if err := driver.Tag(ctx, in.Machine.Name, in.Tags); err != nil {
+	if err := driver.Tag(ctx, in.Machine.Name, map[string]string{cloud.TagIdleBehavior: string(in.Behavior)}); err != nil {
 		return goneOr(in.Machine.Name, err)
 	}
 	return nil

@@ -180,7 +180,7 @@ func (c *container) conclude(ctx workflow.Context) (api.ContainerResult, error) 
 	}
 	r := *o.Result
 	c.state.ExitCode = &r.ExitCode
-	c.state.Instance, c.state.StartedAt, c.state.FinishedAt = r.Instance, api.Time{Time: r.StartedAt}, api.Time{Time: r.FinishedAt}
+	c.state.Instance, c.state.StartedAt, c.state.FinishedAt = r.Instance, r.StartedAt, r.FinishedAt
 	if c.cancelled && r.ExitCode != 0 {
 		c.end(ctx, api.ContainerCancelled, fmt.Sprintf("cancelled; exit code %d", r.ExitCode))
 		return r, temporal.NewCanceledError(r)

@@ -8,7 +8,6 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"drover/internal/api"
-	"drover/internal/cloud"
 )
 
 // handle registers the query and the updates.
@@ -191,7 +190,7 @@ func (i *instance) keepTags(ctx workflow.Context) {
 	for {
 		i.await(ctx, func() bool { return i.tagged != i.state.IdleBehavior && i.state.CloudID != "" })
 		wanted := i.state.IdleBehavior
-		in := api.TagInput{Machine: i.machine, Tags: map[string]string{cloud.TagIdleBehavior: string(wanted)}}
+		in := api.TagInput{Machine: i.machine, Behavior: wanted}
 		options := activityOptions(fmt.Sprintf("tag %s: idle behavior %s", i.called(), wanted), forever)
 		options.StartToCloseTimeout, options.RetryPolicy.MaximumAttempts = tagTimeout, tagAttempts
 		err := workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, options), api.TagInstanceActivity, in).Get(ctx, nil)

@@ -118,7 +118,8 @@ func (i *instance) ran(ctx workflow.Context, a *attempt, r api.RunContainerResul
 		i.mail.outcome(api.WorkflowOf(a.Container, a.WorkflowID), api.Outcome{Result: &api.ContainerResult{
 			ExitCode: r.ExitCode, Output: r.Output, OutputTruncated: r.OutputTruncated, Error: r.Detail,
 			Instance: i.state.Name, CloudID: i.state.CloudID, InstanceType: i.state.Type,
-			Attempts: a.Attempt, QueuedAt: a.QueuedAt, StartedAt: r.StartedAt, FinishedAt: r.FinishedAt,
+			Attempts: a.Attempt, QueuedAt: api.Time{Time: a.QueuedAt},
+			StartedAt: api.Time{Time: r.StartedAt}, FinishedAt: api.Time{Time: r.FinishedAt},
 			Cost: i.state.Price * took.Hours() * a.Share,
 		}})
 	}

@@ -145,9 +145,7 @@ func (w *world) destroyInstance(context.Context, api.DestroyInput) error {
 func (w *world) tag(_ context.Context, in api.TagInput) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for _, value := range in.Tags {
-		w.tags = append(w.tags, value)
-	}
+	w.tags = append(w.tags, string(in.Behavior))
 	return nil
 }
 

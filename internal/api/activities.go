@@ -163,8 +163,8 @@ type DestroyInput struct {
 
 // TagInput is the input of the TagInstance activity.
 type TagInput struct {
-	Machine Machine           `json:"machine"`
-	Tags    map[string]string `json:"tags"`
+	Machine  Machine  `json:"machine"`
+	Behavior Behavior `json:"behavior"`
 }
 
 // ExplainInput is the input of the ExplainBoot activity, which returns a sentence or

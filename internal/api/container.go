@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"go.temporal.io/sdk/workflow"
+
 	"drover/internal/fleetspec"
 )
 
@@ -84,7 +86,8 @@ func (s ContainerSpec) validateStrings() error {
 			return fmt.Errorf("command: an argument contains a NUL byte, which no program can be given")
 		}
 	}
-	for key, value := range s.Env {
+	for _, key := range workflow.DeterministicKeys(s.Env) {
+		value := s.Env[key]
 		if key == "" || strings.ContainsAny(key, "=\x00") || strings.ContainsRune(value, 0) {
 			return fmt.Errorf("env: a name is empty or contains '=', or a name or value contains a NUL byte")
 		}
@@ -114,10 +117,10 @@ type ContainerResult struct {
 	CloudID         string `json:"cloud_id"`
 	InstanceType    string `json:"instance_type"`
 	// Attempts is how many were made, this one included.
-	Attempts   int       `json:"attempts"`
-	QueuedAt   time.Time `json:"queued_at"`
-	StartedAt  time.Time `json:"started_at"`
-	FinishedAt time.Time `json:"finished_at"`
+	Attempts   int  `json:"attempts"`
+	QueuedAt   Time `json:"queued_at"`
+	StartedAt  Time `json:"started_at"`
+	FinishedAt Time `json:"finished_at"`
 	// Cost is the container's share of the instance's price for as long as it ran.
 	Cost float64 `json:"cost"`
 	// Error says what the instance had to say about the end, if anything: that the

@@ -142,9 +142,9 @@ func BenchmarkTurnaround(b *testing.B) {
 		for k, run := range runs {
 			require.NoError(b, run.Get(b.Context(), &results[k]))
 		}
-		slices.SortFunc(results, func(a, b api.ContainerResult) int { return a.StartedAt.Compare(b.StartedAt) })
+		slices.SortFunc(results, func(a, b api.ContainerResult) int { return a.StartedAt.Compare(b.StartedAt.Time) })
 		for k := 1; k < len(results); k++ {
-			gaps = append(gaps, float64(results[k].StartedAt.Sub(results[k-1].FinishedAt).Microseconds())/1000)
+			gaps = append(gaps, float64(results[k].StartedAt.Sub(results[k-1].FinishedAt.Time).Microseconds())/1000)
 		}
 	}
 	slices.Sort(gaps)

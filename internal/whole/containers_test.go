@@ -76,8 +76,7 @@ func TestTheContainerWorkflowIsAContract(t *testing.T) {
 	assert.Equal(t, "hi\n", result["output"])
 	assert.EqualValues(t, 1, result["attempts"])
 	for _, key := range []string{"queued_at", "started_at", "finished_at"} {
-		_, err := time.Parse("2006-01-02T15:04:05.000Z07:00", result[key].(string))
-		require.NoError(t, err, "RFC 3339 with at least milliseconds")
+		assert.Regexp(t, `^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3,9}Z$`, result[key], "RFC 3339 with at least milliseconds")
 	}
 }
 
@@ -136,7 +135,7 @@ func TestAWorkerThatStopsHandsOverAtOnce(t *testing.T) {
 	result, err := s.result(run)
 	require.NoError(t, err)
 	assert.Zero(t, result.ExitCode)
-	assert.Less(t, time.Since(result.FinishedAt), 2*time.Second, "the exit is known when it happens")
+	assert.Less(t, time.Since(result.FinishedAt.Time), 2*time.Second, "the exit is known when it happens")
 }
 
 // attached reports whether a worker is with the container: its activity has been
