@@ -75,7 +75,7 @@ func (a *Activities) signal(ctx context.Context, workflowID, name string, payloa
 		return err
 	}
 	_, err = a.client.WorkflowService().SignalWorkflowExecution(ctx, &workflowservice.SignalWorkflowExecutionRequest{
-		Namespace:         activity.GetInfo(ctx).WorkflowNamespace,
+		Namespace:         activity.GetInfo(ctx).Namespace,
 		WorkflowExecution: &commonpb.WorkflowExecution{WorkflowId: workflowID},
 		SignalName:        name, Input: input, RequestId: requestID, Identity: "drover",
 	})
@@ -119,7 +119,7 @@ func (a *Activities) SubmitContainer(ctx context.Context, in api.SubmitInput) er
 // fleets returns the names of all fleets, in order.
 func (a *Activities) fleets(ctx context.Context) ([]string, error) {
 	answer, err := a.client.ListWorkflow(ctx, &workflowservice.ListWorkflowExecutionsRequest{
-		Namespace: activity.GetInfo(ctx).WorkflowNamespace,
+		Namespace: activity.GetInfo(ctx).Namespace,
 		Query:     fmt.Sprintf("WorkflowType = %q AND ExecutionStatus = 'Running'", api.FleetWorkflow),
 	})
 	if err != nil {

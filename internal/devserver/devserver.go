@@ -71,7 +71,9 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 		s.uiURL = "http://" + hostPort(reachable(o.IP), p.ui)
 	}
 	if err := s.start(ctx, o, p); err != nil {
-		return nil, errors.Join(err, s.Stop(context.WithoutCancel(ctx)))
+		stopCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
+		defer cancel()
+		return nil, errors.Join(err, s.Stop(stopCtx))
 	}
 	return s, nil
 }

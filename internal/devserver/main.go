@@ -14,7 +14,6 @@ import (
 	"syscall"
 	"time"
 
-	"go.temporal.io/server/common/log"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 )
@@ -49,15 +48,15 @@ func Main(args []string, stdout, stderr io.Writer) int {
 		ctx, cancel = whileParentLives(ctx, int(cmd.parent))
 		defer cancel()
 	}
-	if err := run(ctx, cmd.options, stdout); err != nil {
+	if err := run(ctx, cmd, stdout); err != nil {
 		fmt.Fprintf(stderr, "drover-devserver: %v\n", err)
 		return 1
 	}
 	return 0
 }
 
-func run(ctx context.Context, o Options, stdout io.Writer) error {
-	s, err := Start(ctx, o)
+func run(ctx context.Context, cmd command, stdout io.Writer) error {
+	s, err := Start(ctx, cmd.options)
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil
@@ -68,6 +67,7 @@ func run(ctx context.Context, o Options, stdout io.Writer) error {
 	if line == nil {
 		<-ctx.Done()
 	}
+	cmd.log.expectStop()
 	stopCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
 	defer cancel()
 	if err := s.Stop(stopCtx); err != nil && !errors.Is(err, context.DeadlineExceeded) {
@@ -80,12 +80,13 @@ func run(ctx context.Context, o Options, stdout io.Writer) error {
 type command struct {
 	options Options
 	parent  parentFlag
+	log     logLevel
 }
 
 func parse(args []string, stderr io.Writer) (command, error) {
 	var c command
 	var headless bool
-	level := zapcore.WarnLevel
+	c.log.level = zap.NewAtomicLevelAt(zapcore.WarnLevel)
 	f := flag.NewFlagSet("drover-devserver", flag.ContinueOnError)
 	f.SetOutput(stderr)
 	f.StringVar(&c.options.IP, "ip", loopback, "`address` to listen on")
@@ -103,7 +104,7 @@ func parse(args []string, stderr io.Writer) (command, error) {
 		}
 		return nil
 	})
-	f.TextVar(&level, "log-level", level, "least `level` that is logged to stderr: debug, info, warn, error")
+	f.TextVar(&c.log.level, "log-level", c.log.level, "least `level` that is logged to stderr: debug, info, warn, error")
 	f.Var(&c.parent, "exit-with-parent", "stop when the parent process ends; with =PID, also when it has ended before this started")
 	if err := f.Parse(args); err != nil {
 		return command{}, err
@@ -118,13 +119,8 @@ func parse(args []string, stderr io.Writer) (command, error) {
 	if len(c.options.Namespaces) == 0 {
 		c.options.Namespaces = []string{"default"}
 	}
-	c.options.Logger = newLogger(stderr, level)
+	c.options.Logger = newLogger(stderr, c.log.level)
 	return c, nil
-}
-
-func newLogger(w io.Writer, level zapcore.Level) log.Logger {
-	encoder := zapcore.NewConsoleEncoder(log.DefaultZapEncoderConfig)
-	return log.NewZapLogger(zap.New(zapcore.NewCore(encoder, zapcore.Lock(zapcore.AddSync(w)), level)))
 }
 
 // parentFlag is the process to end with, 0 for none. Without a value it is the

@@ -138,7 +138,7 @@ func (s *Store) listOnce(ctx context.Context, opts *blob.ListOptions) ([]*blob.L
 	iterator := s.bucket.List(opts)
 	for {
 		o, err := iterator.Next(ctx)
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return objects, nil
 		}
 		if err != nil {

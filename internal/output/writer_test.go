@@ -65,7 +65,7 @@ func TestBytesAreStoredHalfASecondAfterTheFirst(t *testing.T) {
 		w := resume(t, s, 0)
 		for i := range 10 {
 			write(t, w, []byte{byte(i)})
-			time.Sleep(flushDelay / 10)
+			<-time.After(flushDelay / 10) // of the bubble
 			if i == 8 {
 				synctest.Wait()
 				require.Empty(t, stored(t, s), "one segment per write")
@@ -120,7 +120,7 @@ func TestStoreThatFailsForAWhileLosesNothing(t *testing.T) {
 		require.ErrorContains(t, err, "store 7 bytes at byte 7")
 		repair()
 		write(t, w, []byte("after"))
-		time.Sleep(retryMost + flushDelay)
+		<-time.After(retryMost + flushDelay) // of the bubble
 		synctest.Wait()
 		require.Equal(t, "before during after", string(stored(t, s)))
 		require.NoError(t, w.Close(t.Context()))
@@ -141,7 +141,7 @@ func TestWriteBlocksWhileTooMuchIsNotStored(t *testing.T) {
 			require.NoError(t, err)
 			ended = true
 		})
-		time.Sleep(10 * time.Second)
+		<-time.After(10 * time.Second) // of the bubble
 		require.Equal(t, int64(maxPending), w.Offset())
 		repair()
 		blocked.Wait()
@@ -159,7 +159,7 @@ func TestContextThatEnds(t *testing.T) {
 		w, _, err := s.Resume(ctx, stream)
 		require.NoError(t, err)
 		write(t, w, make([]byte, maxPending))
-		time.Sleep(time.Second)
+		<-time.After(time.Second) // of the bubble
 		time.AfterFunc(time.Second, cancel)
 		_, err = w.Write([]byte("x")) // blocked until then
 		require.ErrorIs(t, err, context.Canceled)
