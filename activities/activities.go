@@ -51,6 +51,7 @@ func (a *Activities) Register(w worker.ActivityRegistry) {
 		api.TagInstanceActivity:     a.TagInstance,
 		api.ExplainBootActivity:     a.ExplainBoot,
 		api.PrepareFleetActivity:    a.PrepareFleet,
+		api.SyncFleetActivity:       a.SyncFleet,
 		api.DeliverActivity:         a.Deliver,
 		api.SubmitActivity:          a.SubmitContainer,
 		api.AskStatusActivity:       a.AskStatus,

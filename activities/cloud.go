@@ -81,8 +81,8 @@ func (a *Activities) AwaitAddress(ctx context.Context, m api.Machine) (api.Machi
 		return m, err
 	}
 	const attempt = 10 * time.Second
-	deadline := time.Now().Add(attempt)
-	for wait := 20 * time.Millisecond; ; wait = min(2*wait, time.Second) {
+	began := time.Now()
+	for {
 		instance, err := driver.Get(ctx, m.Name)
 		switch {
 		case err != nil:
@@ -91,10 +91,10 @@ func (a *Activities) AwaitAddress(ctx context.Context, m api.Machine) (api.Machi
 			return m, gone(instance)
 		case instance.State == cloud.Running && instance.Address != "":
 			return located(m, instance), nil
-		case time.Now().After(deadline):
+		case time.Since(began) > attempt:
 			return m, again(time.Millisecond, fmt.Errorf("%s is %s and has no address yet", m.Name, instance.State))
 		}
-		if err := pause(ctx, wait); err != nil {
+		if err := pause(ctx, soon(began)); err != nil {
 			return m, err
 		}
 	}
@@ -140,8 +140,8 @@ func (a *Activities) DestroyInstance(ctx context.Context, in api.DestroyInput) e
 	if err := driver.Destroy(ctx, m.Name); err != nil {
 		return again(in.Retry.D(), err)
 	}
-	deadline := time.Now().Add(in.Retry.D())
-	for wait := 20 * time.Millisecond; ; wait = min(2*wait, time.Second) {
+	began := time.Now()
+	for {
 		instance, err := driver.Get(ctx, m.Name)
 		switch {
 		case cloud.ClassOf(err) == cloud.NotFound, err == nil && instance.State == cloud.Terminated:
@@ -151,10 +151,10 @@ func (a *Activities) DestroyInstance(ctx context.Context, in api.DestroyInput) e
 			return nil
 		case err != nil:
 			return again(in.Retry.D(), err)
-		case time.Now().After(deadline):
+		case time.Since(began) > in.Retry.D():
 			return again(time.Millisecond, fmt.Errorf("%s is still %s", m.Name, instance.State))
 		}
-		if err := pause(ctx, wait); err != nil {
+		if err := pause(ctx, soon(began)); err != nil {
 			return err
 		}
 	}
@@ -190,9 +190,11 @@ func (a *Activities) PrepareFleet(ctx context.Context, spec fleetspec.Spec) (api
 	if err != nil {
 		return ready, err
 	}
-	if _, err := driver.List(ctx); err != nil {
+	instances, err := driver.List(ctx)
+	if err != nil {
 		return ready, err
 	}
+	ready.Found = found(instances)
 	return ready, nil
 }
 
@@ -211,6 +213,12 @@ func (a *Activities) driver(fleet, name string, section *fleetspec.Local) (cloud
 		return nil, final(api.ErrorInvalid, err)
 	}
 	return driver, nil
+}
+
+// soon is when to look again at what has been waited for since began: so that little
+// is added to a short wait, and a long one is not asked about too often.
+func soon(began time.Time) time.Duration {
+	return min(max(time.Since(began)/20, 20*time.Millisecond), time.Second)
 }
 
 // pause waits, or returns the context's error.

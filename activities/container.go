@@ -62,11 +62,13 @@ func (r *remote) run(ctx context.Context, say func(string)) (api.RunContainerRes
 	if err := r.forget(ctx); err != nil {
 		return api.RunContainerResult{}, err
 	}
-	if !r.in.Assignment.Adopted {
-		result, err := r.start(ctx)
-		if err != nil || result.How != "" {
-			return result, err
-		}
+	begin := r.start
+	if r.in.Assignment.Adopted {
+		begin = r.adopt
+	}
+	begun, err := begin(ctx)
+	if err != nil || begun.How != "" {
+		return begun, err
 	}
 	say("running")
 	tail, truncated, err := r.follow(ctx)
@@ -82,7 +84,7 @@ func (r *remote) run(ctx context.Context, say func(string)) (api.RunContainerRes
 		return api.RunContainerResult{}, err
 	}
 	return api.RunContainerResult{
-		How: api.Exited, Detail: end.Error, ExitCode: end.ExitCode, StartedAt: end.StartedAt, FinishedAt: end.FinishedAt,
+		How: api.Exited, WorkflowID: begun.WorkflowID, Detail: end.Error, ExitCode: end.ExitCode, StartedAt: end.StartedAt, FinishedAt: end.FinishedAt,
 		Output: strings.ToValidUTF8(string(tail), "\uFFFD"), OutputTruncated: truncated,
 	}, nil
 }
@@ -136,6 +138,28 @@ func (r *remote) start(ctx context.Context) (api.RunContainerResult, error) {
 		return api.RunContainerResult{How: api.StartFailed, Detail: detail}, nil
 	}
 	return api.RunContainerResult{}, err
+}
+
+// adopt finds the workflow of a container that was found on the instance. If nobody
+// wants it, it is killed.
+func (r *remote) adopt(ctx context.Context) (api.RunContainerResult, error) {
+	id := r.in.Assignment.Container
+	for _, workflowID := range []string{"", id} {
+		runs, err := r.runs(ctx, api.WorkflowOf(id, workflowID))
+		if err != nil || runs {
+			return api.RunContainerResult{WorkflowID: workflowID}, err
+		}
+	}
+	known, err := r.AskStatus(ctx, api.AskInput{Fleet: r.in.Machine.Fleet, Container: id})
+	if err != nil || known.State != "" {
+		return api.RunContainerResult{}, err
+	}
+	for r.call(ctx, sshexec.Command{}, "kill", id) != nil {
+		if err := pause(ctx, 5*time.Second); err != nil {
+			return api.RunContainerResult{}, err
+		}
+	}
+	return api.RunContainerResult{How: api.Unwanted, Detail: "no workflow wants it: killed"}, nil
 }
 
 // runnerSpec is what `runner start` reads.

@@ -21,13 +21,30 @@ import (
 )
 
 // Deliver sends signals and starts Instance workflows: at most once each, however
-// often it is called. Messages to one receiver arrive in their order. It is a local
-// activity: it talks to Temporal only.
+// often it is called. Messages to one receiver arrive in their order, and reports to
+// fleets after all else has arrived: when a fleet knows that a container has ended,
+// the container does. It is a local activity: it talks to Temporal only.
 func (a *Activities) Deliver(ctx context.Context, messages []api.Message) (api.Delivery, error) {
-	byReceiver := map[string][]int{}
+	first, last := map[string][]int{}, map[string][]int{}
 	for k, m := range messages {
-		byReceiver[m.WorkflowID] = append(byReceiver[m.WorkflowID], k)
+		if m.Signal == api.SignalReport {
+			last[m.WorkflowID] = append(last[m.WorkflowID], k)
+		} else {
+			first[m.WorkflowID] = append(first[m.WorkflowID], k)
+		}
 	}
+	delivery, err := a.deliver(ctx, messages, first)
+	if err != nil {
+		return delivery, err
+	}
+	reported, err := a.deliver(ctx, messages, last)
+	delivery.Missing = append(delivery.Missing, reported.Missing...)
+	sort.Ints(delivery.Missing)
+	return delivery, err
+}
+
+// deliver sends messages to several receivers at once.
+func (a *Activities) deliver(ctx context.Context, messages []api.Message, byReceiver map[string][]int) (api.Delivery, error) {
 	var (
 		mu       sync.Mutex
 		delivery api.Delivery
@@ -56,7 +73,6 @@ func (a *Activities) Deliver(ctx context.Context, messages []api.Message) (api.D
 		})
 	}
 	all.Wait()
-	sort.Ints(delivery.Missing)
 	return delivery, errors.Join(errs...)
 }
 
@@ -88,9 +104,13 @@ func (a *Activities) startInstance(ctx context.Context, m api.Message) error {
 	if err := json.Unmarshal(m.Payload, &in); err != nil {
 		return err
 	}
+	reuse := enumspb.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE
+	if in.Found != nil {
+		reuse = enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE // its workflow was terminated
+	}
 	_, err := a.client.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
 		ID: m.WorkflowID, TaskQueue: activity.GetInfo(ctx).TaskQueue,
-		WorkflowIDReusePolicy:                    enumspb.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE,
+		WorkflowIDReusePolicy:                    reuse,
 		WorkflowExecutionErrorWhenAlreadyStarted: false, // a retry finds what the first try started
 		StaticSummary:                            fmt.Sprintf("%s instance of fleet %s", in.Type.Name, in.Spec.Name),
 	}, api.InstanceWorkflow, in)
@@ -144,7 +164,7 @@ func (a *Activities) AskStatus(ctx context.Context, in api.AskInput) (api.Contai
 		return api.ContainerState{}, err
 	}
 	if len(page.Containers) == 0 {
-		return api.ContainerState{ID: in.Container, Fleet: in.Fleet, Status: "its fleet does not know it (any more)"}, nil
+		return api.ContainerState{ID: in.Container, Fleet: in.Fleet}, nil
 	}
 	return page.Containers[0], nil
 }
@@ -155,12 +175,12 @@ func (a *Activities) AskStatus(ctx context.Context, in api.AskInput) (api.Contai
 func (a *Activities) containerSpec(ctx context.Context, assignment api.Assignment) (api.ContainerSpec, bool, error) {
 	var spec api.ContainerSpec
 	id := api.WorkflowOf(assignment.Container, assignment.WorkflowID)
+	wanted, err := a.runs(ctx, id)
+	if err != nil || !wanted {
+		return spec, false, err
+	}
 	history := a.client.GetWorkflowHistory(ctx, id, "", false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
 	event, err := history.Next()
-	var missing *serviceerror.NotFound
-	if errors.As(err, &missing) {
-		return spec, false, nil
-	}
 	if err != nil {
 		return spec, false, err
 	}

@@ -144,6 +144,7 @@ func (c *container) takePriorities(ctx workflow.Context) {
 // refresh asks the fleet, ever less often, why the container is where it is, so that
 // the Web UI can say it. Containers that are done soon cost nothing.
 func (c *container) refresh(ctx workflow.Context) {
+	unknown := 0
 	for wait := 10 * time.Second; ; wait = min(2*wait, 6*time.Hour) {
 		timer := workflow.NewTimerWithOptions(ctx, wait, workflow.TimerOptions{Summary: "until the status is refreshed"})
 		if timer.Get(ctx, nil) != nil {
@@ -159,6 +160,14 @@ func (c *container) refresh(ctx workflow.Context) {
 		}
 		if err != nil {
 			c.status(ctx, "the fleet does not answer: "+reasonOf(err))
+			continue
+		}
+		if seen.State == "" {
+			// Its outcome may be on its way. If not, the fleet has been created anew.
+			if unknown++; unknown > 1 && c.submit(ctx) == nil {
+				unknown = 0
+			}
+			wait = 5 * time.Second
 			continue
 		}
 		c.state.State, c.state.Instance, c.state.StartedAt = seen.State, seen.Instance, seen.StartedAt
@@ -179,6 +188,7 @@ func (c *container) conclude(ctx workflow.Context) (api.ContainerResult, error) 
 		return api.ContainerResult{}, temporal.NewCanceledError()
 	}
 	r := *o.Result
+	r.QueuedAt = c.state.QueuedAt
 	c.state.ExitCode = &r.ExitCode
 	c.state.Instance, c.state.StartedAt, c.state.FinishedAt = r.Instance, r.StartedAt, r.FinishedAt
 	if c.cancelled && r.ExitCode != 0 {

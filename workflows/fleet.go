@@ -110,6 +110,7 @@ func newFleet(ctx workflow.Context, in api.FleetInput) (*fleet, error) {
 	}
 	f.listen(ctx)
 	workflow.GoNamed(ctx, "prepare", f.prepare)
+	workflow.GoNamed(ctx, "sync", f.sync)
 	err := workflow.UpsertTypedSearchAttributes(ctx, api.AttributeFleet.ValueSet(f.spec.Name), api.AttributeState.ValueSet("active"))
 	return f, err
 }
@@ -146,6 +147,12 @@ func (f *fleet) prepare(ctx workflow.Context) {
 			return
 		}
 		f.problem, f.prepared, f.news = "", err == nil, true
+		for _, found := range f.ready.Found {
+			if f.byName[found.Name] == nil {
+				f.adopt(found)
+			}
+		}
+		f.ready.Found = nil
 		if err != nil {
 			f.problem = reasonOf(err)
 			f.log.Error("the fleet can't work", "error", err)

@@ -100,9 +100,7 @@ func (f *fleet) carryOut(ctx workflow.Context) {
 // create starts the workflows of new instances and returns their names.
 func (f *fleet) create(ctx workflow.Context, to *post) []string {
 	names := make([]string, 0, len(f.decision.Create))
-	spec := f.spec
-	spec.InstanceTypes = nil
-	spec.Output.Store = f.ready.OutputStore
+	spec := f.instanceSpec()
 	for _, creation := range f.decision.Create {
 		name := f.name()
 		f.addInstance(name, creation.Type)
@@ -193,11 +191,11 @@ func (f *fleet) postOrders(to *post) map[int]*machine {
 	receivers := map[int]*machine{}
 	for _, m := range f.instances {
 		o := &m.Orders
-		if len(o.Run) == 0 && len(o.Kill) == 0 && o.Leave == "" && o.Drain == "" && o.Keep == nil {
+		if len(o.Run) == 0 && len(o.Kill) == 0 && o.Leave == "" && o.Drain == "" && o.Keep == nil && !o.Greet {
 			continue
 		}
 		m.OrdersSeq++
-		o.Seq = m.OrdersSeq
+		o.Seq, o.Fleet = m.OrdersSeq, f.info.FirstRunID
 		receivers[len(to.messages)] = m
 		to.signal(api.InstanceWorkflowID(f.spec.Name, m.Name), api.SignalOrders, *o)
 		m.Orders = api.Orders{}

@@ -3,7 +3,6 @@ package workflows
 import (
 	"fmt"
 	"math"
-	"slices"
 	"strings"
 	"time"
 
@@ -137,6 +136,9 @@ func (f *fleet) report(ctx workflow.Context, r api.Report) {
 	} else if r.Gone && r.BootOutcome == api.BootFailure {
 		f.learnt.CreateFailed(m.Type, r.Reason, false, workflow.Now(ctx))
 	}
+	for _, id := range r.Running {
+		f.runsOn(m, id)
+	}
 	for _, ended := range r.Ended {
 		f.ended(m, ended)
 	}
@@ -145,6 +147,21 @@ func (f *fleet) report(ctx workflow.Context, r api.Report) {
 	}
 	if r.Gone {
 		f.removeInstance(m)
+	}
+}
+
+// runsOn folds in that a container runs on an instance, which a fleet that was created
+// anew does not know.
+func (f *fleet) runsOn(m *machine, id string) {
+	c := f.byID[id]
+	if c == nil || c.Binding == schedule.Running {
+		return
+	}
+	c.Binding, c.Instance = schedule.Running, m.Name
+	c.attempt++
+	m.containers++
+	if c.cancel {
+		m.Orders.Kill = append(m.Orders.Kill, id)
 	}
 }
 
@@ -179,7 +196,7 @@ func (f *fleet) refused(ctx workflow.Context, m *machine, r api.CreateRefusal) {
 // container is queued again in its old place, as long as it has attempts left.
 func (f *fleet) ended(m *machine, e api.Ended) {
 	c := f.byID[e.Container]
-	if c == nil || c.Instance != m.Name || c.attempt != e.Attempt {
+	if c == nil || c.Instance != m.Name || c.attempt != e.Attempt && !e.Adopted {
 		return
 	}
 	to := api.WorkflowOf(c.ID, c.workflow)
@@ -214,82 +231,4 @@ func (f *fleet) tell(workflowID string, outcome api.Outcome) {
 	to := post{run: f.info.WorkflowExecution.RunID, seq: f.batch, messages: f.outbox}
 	to.signal(workflowID, api.SignalOutcome, outcome)
 	f.outbox = to.messages
-}
-
-// add, requeue, remove and their siblings keep the indexes true.
-
-func (f *fleet) add(c *member) {
-	f.containers = append(f.containers, c)
-	f.byID[c.ID] = c
-}
-
-func (f *fleet) requeue(c *member) {
-	f.unbind(c)
-	c.Binding, c.Instance = schedule.Queued, ""
-}
-
-// takeBack queues again what an instance was given and did not start.
-func (f *fleet) takeBack(m *machine, id string) {
-	if c := f.byID[id]; c != nil && c.Instance == m.Name && c.Binding == schedule.Running {
-		c.attempt--
-		f.requeue(c)
-	}
-}
-
-func (f *fleet) unbind(c *member) {
-	if m := f.byName[c.Instance]; m != nil && c.Binding == schedule.Running {
-		m.containers--
-	}
-}
-
-func (f *fleet) remove(c *member) {
-	f.unbind(c)
-	delete(f.byID, c.ID)
-	delete(f.stories, c.ID)
-	at := slices.Index(f.containers, c)
-	last := len(f.containers) - 1
-	f.containers[at] = f.containers[last]
-	f.containers[last] = nil
-	f.containers = f.containers[:last]
-}
-
-func (f *fleet) addInstance(name, instanceType string) *machine {
-	m := &machine{CarriedInstance: api.CarriedInstance{Name: name, Type: instanceType, State: api.StateBooting, Behavior: api.Run}}
-	f.instances = append(f.instances, m)
-	f.byName[name] = m
-	return m
-}
-
-// removeInstance forgets an instance that is gone. What was sent to it and never
-// arrived was not started there.
-func (f *fleet) removeInstance(m *machine) {
-	for _, c := range f.containers {
-		f.takeBack(m, c.ID)
-		if c.Instance == m.Name {
-			f.requeue(c)
-		}
-	}
-	delete(f.byName, m.Name)
-	f.instances = slices.DeleteFunc(f.instances, func(o *machine) bool { return o == m })
-}
-
-// accepted counts the instances that the cloud has.
-func (f *fleet) accepted() int {
-	n := 0
-	for _, m := range f.instances {
-		if m.Accepted {
-			n++
-		}
-	}
-	return n
-}
-
-// shape returns the index of a shape in the table of shapes.
-func (f *fleet) shape(s schedule.Shape) int {
-	at := slices.Index(f.shapes, s)
-	if at < 0 {
-		at = len(f.shapes)
-		f.shapes = append(f.shapes, s)
-	}
-	return at
 }

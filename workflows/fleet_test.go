@@ -239,3 +239,53 @@ func TestASpecIsRefusedOrAppliedWhole(t *testing.T) {
 	w.manage(nil)
 	require.ErrorContains(t, refused, "vcpus")
 }
+
+func TestAFreshFleetAdoptsWhatTheCloudHas(t *testing.T) {
+	w := newWorld(t)
+	w.found = []api.Found{
+		{Name: "default-old", CloudID: "i-old", Type: "small", Behavior: api.Hold},
+		{Name: "default-odd", CloudID: "i-odd", Type: "bygone", Behavior: api.Run},
+	}
+	w.after(time.Second, func() {
+		require.Len(t, w.started, 2)
+		assert.Equal(t, "i-old", w.started[0].Found.CloudID)
+		assert.Equal(t, "small", w.started[0].Type.Name)
+		require.Len(t, w.orders, 2)
+		assert.True(t, w.orders[0].Greet)
+		assert.Equal(t, `type "bygone" is not in the fleet's spec`, w.orders[1].Drain)
+	})
+	// The container was running there before the fleet lost its memory.
+	w.reportFrom(2*time.Second, 0, 7, api.Report{State: api.StateUnknown, CloudID: "i-old", Running: []string{"c-1"}})
+	w.signal(3*time.Second, api.SignalRequest, request("c-1"))
+	w.reportFrom(4*time.Second, 0, 8, api.Report{State: api.StateRunning, CloudID: "i-old", Running: []string{"c-1"}})
+	w.after(5*time.Second, func() {
+		require.Len(t, w.containers(), 1)
+		assert.Equal(t, api.ContainerRunning, w.containers()[0].State)
+		assert.Equal(t, "default-old", w.containers()[0].Instance)
+		assert.Empty(t, w.ordered(), "it is not started a second time")
+	})
+	w.reportFrom(6*time.Second, 0, 9, api.Report{State: api.StateIdle, CloudID: "i-old", Ended: []api.Ended{{Container: "c-1", Attempt: 1, Adopted: true, How: api.Exited}}})
+	w.deleted(time.Minute)
+	state := w.manage(nil)
+	assert.EqualValues(t, 1, state.Totals.Exited)
+}
+
+func TestAnInstanceWithoutAWorkflowIsAdoptedAndAVanishedOneLosesItsContainers(t *testing.T) {
+	w := newWorld(t)
+	w.signal(time.Second, api.SignalRequest, request("c-1"))
+	w.up(2*time.Second, 0)
+	w.after(5*time.Second, func() {
+		result := api.SyncResult{
+			Found:    []api.Found{{Name: "default-leak", CloudID: "i-leak", Type: "small", Behavior: api.Run}},
+			Vanished: []string{w.started[0].Name},
+		}
+		require.NoError(t, w.env.CompleteActivity(w.tokens["sync"], result, nil))
+	})
+	w.after(6*time.Second, func() {
+		assert.Equal(t, "i-leak", w.started[1].Found.CloudID)
+		assert.Contains(t, w.containers()[0].Status, "the instance and its workflow are gone", "its first attempt is lost")
+	})
+	w.signal(7*time.Second, api.SignalRequest, api.Request{Kind: api.Cancel, ID: "c-1"})
+	w.deleted(time.Minute)
+	w.manage(nil)
+}

@@ -6,7 +6,6 @@ package workflows
 import (
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 	"time"
 
@@ -24,7 +23,7 @@ func Instance(ctx workflow.Context, in api.InstanceInput) (api.InstanceState, er
 	if err != nil {
 		return api.InstanceState{}, err
 	}
-	if i.isUp() || i.create(ctx) && i.boot(ctx) {
+	if i.isUp() || i.exists(ctx) && i.boot(ctx) {
 		i.serve(ctx)
 	}
 	if i.continues {
@@ -54,10 +53,12 @@ type instance struct {
 	idleSince time.Time
 	tagged    api.Behavior // as the cloud's tag says
 	broken    bool
+	explained bool // why it did not boot
 	kept      bool // stays when its idle timeout has passed
 
 	mail       outbox
 	ordersSeen int64
+	ordersFrom string // which fleet's they are
 	continues  bool
 
 	// The search attributes as last written.
@@ -91,7 +92,7 @@ func newInstance(ctx workflow.Context, in api.InstanceInput) (*instance, workflo
 	i := &instance{in: in, log: workflow.GetLogger(ctx)}
 	if c := in.Carried; c != nil {
 		i.state, i.machine, i.forget = c.State, c.Machine, c.Forget
-		i.ordersSeen, i.mail.seq = c.OrdersSeen, c.ReportsSent
+		i.ordersSeen, i.ordersFrom, i.mail.seq = c.OrdersSeen, c.OrdersFrom, c.ReportsSent
 		i.idleSince, i.created, i.tagged = c.State.LastBusy.Time, true, c.Tagged
 	} else {
 		i.begin(ctx)
@@ -121,17 +122,32 @@ func (i *instance) begin(ctx workflow.Context) {
 	}
 	i.machine = api.Machine{Fleet: spec.Name, Name: i.in.Name, Driver: spec.Driver, Local: spec.Local, SSH: spec.SSH}
 	i.tagged = api.Run
+	if found := i.in.Found; found != nil {
+		i.state.State, i.state.Reason = api.StateUnknown, "found in the cloud's list"
+		i.state.IdleBehavior, i.tagged = found.Behavior, found.Behavior
+		i.state.CloudID, i.machine.CloudID = found.CloudID, found.CloudID
+		i.state.CreatedAt = api.Time{Time: found.CreatedAt}
+	}
 }
 
 // isUp reports whether the instance was usable when an earlier run of this workflow
 // continued as this one.
 func (i *instance) isUp() bool { return i.in.Carried != nil }
 
-// create asks the cloud for the instance and reports whether it exists.
-func (i *instance) create(ctx workflow.Context) bool {
+// exists makes sure that there is an instance.
+func (i *instance) exists(ctx workflow.Context) bool {
 	i.created = true
 	i.changed(ctx)
 	i.startBootTimeout(ctx)
+	if i.in.Found != nil {
+		i.report()
+		return true
+	}
+	return i.create(ctx)
+}
+
+// create asks the cloud for the instance and reports whether it exists.
+func (i *instance) create(ctx workflow.Context) bool {
 	in := api.CreateInput{Machine: i.machine, Type: i.in.Type, Behavior: i.state.IdleBehavior, InitCommand: i.in.Spec.InitCommand}
 	ctx, cancel := workflow.WithCancel(ctx)
 	options := activityOptions(fmt.Sprintf("create %s, a %s", i.in.Name, i.in.Type.Name), time.Minute)
@@ -174,7 +190,7 @@ func (i *instance) continueAsNew(ctx workflow.Context) error {
 	in := i.in
 	carried := api.InstanceCarried{
 		State: i.state, Machine: i.machine, Forget: i.forget, Tagged: i.tagged,
-		OrdersSeen: i.ordersSeen, ReportsSent: i.mail.seq,
+		OrdersSeen: i.ordersSeen, OrdersFrom: i.ordersFrom, ReportsSent: i.mail.seq,
 	}
 	carried.State.LastBusy = api.Time{Time: i.idleSince}
 	for _, a := range i.attempts {
@@ -248,47 +264,7 @@ func (i *instance) failedBoot() string {
 
 // await blocks until the condition holds.
 func (i *instance) await(ctx workflow.Context, condition func() bool) {
-	if err := workflow.Await(ctx, condition); err != nil {
+	if err := workflow.Await(ctx, condition); err != nil && ctx.Err() == nil {
 		i.log.Error("await failed", "error", err)
 	}
 }
-
-// activityOptions are those of an activity that the server retries about every
-// second, unless it names another delay, until it succeeds or is cancelled.
-func activityOptions(summary string, startToClose time.Duration) workflow.ActivityOptions {
-	return workflow.ActivityOptions{
-		ScheduleToCloseTimeout: forever,
-		StartToCloseTimeout:    startToClose,
-		RetryPolicy:            &temporal.RetryPolicy{InitialInterval: time.Second, BackoffCoefficient: 1, MaximumAttempts: unlimited},
-		Summary:                summary,
-	}
-}
-
-// reasonOf returns the innermost message of an activity's error, for people.
-func reasonOf(err error) string {
-	var application *temporal.ApplicationError
-	if errors.As(err, &application) {
-		return application.Message()
-	}
-	return err.Error()
-}
-
-// typeOf returns the type of an activity's application error.
-func typeOf(err error) string {
-	var application *temporal.ApplicationError
-	if errors.As(err, &application) {
-		return application.Type()
-	}
-	return ""
-}
-
-// heartbeatTimeout is how long after a worker's sudden death its long activities
-// are given to another.
-const heartbeatTimeout = 20 * time.Second
-
-// unlimited is how often things are tried. (The default of Temporal's test environment
-// is 10, that of its servers no limit.)
-const unlimited = math.MaxInt32
-
-// forever bounds activities that last as long as what they watch.
-const forever = 10 * 365 * 24 * time.Hour

@@ -14,30 +14,59 @@ import (
 // boot waits until the instance can run containers, and reports whether it can. Each
 // step is retried by the server, which costs no history, until the boot timeout.
 func (i *instance) boot(ctx workflow.Context) bool {
-	spec := i.in.Spec
 	if !i.step(ctx, "address of "+i.called(), api.AwaitAddressActivity, i.machine, &i.machine) {
 		return false
 	}
 	i.state.CloudID, i.state.Address = i.machine.CloudID, i.machine.Address
 	i.changed(ctx)
-	probe := api.BootProbeInput{Machine: i.machine, Command: spec.BootProbe, Interval: spec.Intervals.Probe}
-	if !i.step(ctx, "boot probe of "+i.where(), api.BootProbeActivity, probe, nil) {
-		return false
-	}
-	runner := api.CopyRunnerInput{Machine: i.machine, Runner: spec.Runner, Architecture: i.in.Type.Architecture}
-	if !i.step(ctx, "runner to "+i.where(), api.CopyRunnerActivity, runner, &i.machine.Runner) {
-		return false
-	}
-	var listing api.Listing
-	if !i.step(ctx, "run probe of "+i.where(), api.RunProbeActivity, i.machine, &listing) {
+	listing, ok := i.probe(ctx)
+	if !ok {
 		return false
 	}
 	now := workflow.Now(ctx)
 	i.state.UpAt, i.state.LastProbe = api.Time{Time: now}, api.Time{Time: now}
 	i.idleSince = now
 	i.bootOver(ctx, api.BootSuccess)
-	i.observe(ctx, listing, nil)
+	i.observe(ctx, listing, i.known())
 	return true
+}
+
+// probe returns what runs on the instance once all probes have succeeded. On one that
+// was found, containers may run although its boot probe fails: what the run probe
+// lists is adopted all the same, and the instance stays unknown until both succeed.
+func (i *instance) probe(ctx workflow.Context) (listing api.Listing, ok bool) {
+	if i.state.State == api.StateBooting {
+		ok = i.bootProbe(ctx) && i.runProbe(ctx, &listing)
+		return listing, ok
+	}
+	var booted, listed, over bool
+	ctx, cancel := workflow.WithCancel(ctx)
+	defer cancel()
+	workflow.GoNamed(ctx, "boot probe", func(ctx workflow.Context) {
+		booted = i.bootProbe(ctx)
+		over = over || !booted
+	})
+	workflow.GoNamed(ctx, "run probe", func(ctx workflow.Context) {
+		if listed = i.runProbe(ctx, &listing); listed {
+			i.observe(ctx, listing, nil)
+			i.report()
+		}
+		over = over || !listed
+	})
+	i.await(ctx, func() bool { return booted && listed || over || i.mustLeave() })
+	return listing, booted && listed && !i.mustLeave()
+}
+
+func (i *instance) bootProbe(ctx workflow.Context) bool {
+	in := api.BootProbeInput{Machine: i.machine, Command: i.in.Spec.BootProbe, Interval: i.in.Spec.Intervals.Probe}
+	return i.step(ctx, "boot probe of "+i.where(), api.BootProbeActivity, in, nil)
+}
+
+// runProbe puts the runner onto the instance and has it list what runs there.
+func (i *instance) runProbe(ctx workflow.Context, listing *api.Listing) bool {
+	in := api.CopyRunnerInput{Machine: i.machine, Runner: i.in.Spec.Runner, Architecture: i.in.Type.Architecture}
+	return i.step(ctx, "runner to "+i.where(), api.CopyRunnerActivity, in, &i.machine.Runner) &&
+		i.step(ctx, "run probe of "+i.where(), api.RunProbeActivity, i.machine, listing)
 }
 
 // step runs one activity of the boot and reports whether it succeeded. It ends early
@@ -77,9 +106,10 @@ func (i *instance) bootFailed(ctx workflow.Context, summary string, err error) {
 // explainBoot notes what kept a boot from succeeding: the step, how often it was
 // tried and its last error, which only the server knows, and what the console says.
 func (i *instance) explainBoot(ctx workflow.Context, step string) {
-	if i.late == "" {
-		return // by choice
+	if i.late == "" || i.explained {
+		return // by choice, or said already
 	}
+	i.explained = true
 	info := workflow.GetInfo(ctx).WorkflowExecution
 	in := api.ExplainInput{Machine: i.machine, WorkflowID: info.ID, RunID: info.RunID}
 	options := activityOptions("why "+i.called()+" did not boot", 30*time.Second)

@@ -139,6 +139,10 @@ func (i *instance) takeOrders(ctx workflow.Context, data json.RawMessage) error 
 	if err := json.Unmarshal(data, &orders); err != nil {
 		return err
 	}
+	if orders.Fleet != i.ordersFrom {
+		i.ordersFrom, i.ordersSeen = orders.Fleet, 0
+		i.report()
+	}
 	if orders.Seq <= i.ordersSeen {
 		return nil
 	}

@@ -28,14 +28,17 @@ func (i *instance) settle(ctx workflow.Context) {
 	if len(i.attempts) > 0 {
 		state = api.StateRunning
 	}
-	if s := i.state.State; s == state || s == api.StateShutdown || s == api.StateGone {
+	s := i.state.State
+	booted := i.state.BootOutcome == api.BootSuccess
+	if s == state || s == api.StateShutdown || s == api.StateGone || !booted {
+		i.changed(ctx)
 		return
 	}
 	now := workflow.Now(ctx)
 	if i.state.State == api.StateRunning {
 		i.state.BusyCost += i.state.Price * now.Sub(i.state.Since.Time).Hours()
 	}
-	if i.state.State == api.StateBooting || state == api.StateRunning {
+	if s == api.StateBooting || s == api.StateUnknown || state == api.StateRunning {
 		i.settled = state // idle is shown when it has lasted
 	}
 	i.state.State, i.state.Since, i.state.Reason = state, api.Time{Time: now}, ""

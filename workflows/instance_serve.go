@@ -46,7 +46,9 @@ func (i *instance) mustLeave() bool {
 	case i.state.IdleBehavior == api.Hold:
 		return false
 	case i.late != "":
-		return true
+		return i.state.State != api.StateUnknown || !busy
+	case i.state.State == api.StateUnknown && i.state.IdleBehavior == api.Drain:
+		return false // what runs on it is not known
 	case i.state.IdleBehavior == api.Drain || i.leave != "":
 		return !busy
 	}
@@ -115,7 +117,7 @@ func (i *instance) ran(ctx workflow.Context, a *attempt, r api.RunContainerResul
 	i.forget = append(i.forget, a.Container)
 	if r.How == api.Exited {
 		took := r.FinishedAt.Sub(r.StartedAt)
-		i.mail.outcome(api.WorkflowOf(a.Container, a.WorkflowID), api.Outcome{Result: &api.ContainerResult{
+		i.mail.outcome(api.WorkflowOf(a.Container, a.WorkflowID+r.WorkflowID), api.Outcome{Result: &api.ContainerResult{
 			ExitCode: r.ExitCode, Output: r.Output, OutputTruncated: r.OutputTruncated, Error: r.Detail,
 			Instance: i.state.Name, CloudID: i.state.CloudID, InstanceType: i.state.Type,
 			Attempts: a.Attempt, QueuedAt: api.Time{Time: a.QueuedAt},
@@ -128,7 +130,7 @@ func (i *instance) ran(ctx workflow.Context, a *attempt, r api.RunContainerResul
 
 // end takes an attempt off the instance and tells the fleet.
 func (i *instance) end(ctx workflow.Context, a *attempt, ended api.Ended) {
-	ended.Container, ended.Attempt = a.Container, a.Attempt
+	ended.Container, ended.Attempt, ended.Adopted = a.Container, a.Attempt, a.Adopted
 	i.attempts = slices.DeleteFunc(i.attempts, func(b *attempt) bool { return b == a })
 	i.mail.ended = append(i.mail.ended, ended)
 	now := workflow.Now(ctx)

@@ -273,3 +273,49 @@ func (u *updates) Complete(_ any, err error) {
 		u.complete(err)
 	}
 }
+
+// found runs an instance that was found in the cloud's list.
+func (w *world) foundInstance(behavior api.Behavior) api.InstanceState {
+	in := instanceInput()
+	in.Found = &api.Found{Name: in.Name, CloudID: "i-9", Type: in.Type.Name, Behavior: behavior, CreatedAt: time.Now()}
+	return w.liveWith(in)
+}
+
+func TestAFoundInstanceIsAdoptedWithWhatRunsOnIt(t *testing.T) {
+	w := newWorld(t)
+	w.lists = []string{"c-1"}
+	w.after(10*time.Second, func() {
+		state := query[api.InstanceState](w)
+		assert.Equal(t, api.StateRunning, state.State)
+		assert.Equal(t, []string{"c-1"}, state.Running)
+	})
+	w.finish(20*time.Second, "c-1", api.RunContainerResult{How: api.Exited, ExitCode: 3})
+	state := w.foundInstance(api.Run)
+	assert.NotContains(t, w.did, "create")
+	assert.Equal(t, "idle for 1m0s", state.Reason)
+	assert.Equal(t, 3, w.outcomes["container/c-1"][0].Result.ExitCode)
+	assert.True(t, w.ended()[0].Adopted)
+}
+
+func TestAFoundInstanceStaysUnknownWhileItsBootProbeFailsAndContainersRun(t *testing.T) {
+	w := newWorld(t)
+	w.lists = []string{"c-1"}
+	w.bootProbe = func() error { return errNotYet }
+	w.after(time.Hour, func() {
+		state := query[api.InstanceState](w)
+		assert.Equal(t, api.StateUnknown, state.State, "late, but it runs something")
+		assert.Equal(t, []string{"c-1"}, state.Running)
+	})
+	w.finish(2*time.Hour, "c-1", api.RunContainerResult{How: api.Exited})
+	state := w.foundInstance(api.Run)
+	assert.Equal(t, api.BootFailure, state.BootOutcome)
+	assert.InDelta(t, 2*3600, state.GoneAt.Sub(state.Since.Time).Seconds()+2*3600, 5)
+}
+
+func TestAFoundInstanceKeepsTheIdleBehaviorOfItsTag(t *testing.T) {
+	w := newWorld(t)
+	w.after(time.Hour, func() { assert.Equal(t, api.StateIdle, query[api.InstanceState](w).State) })
+	w.signal(2*time.Hour, api.SignalDestroy, nil)
+	w.foundInstance(api.Hold)
+	assert.Empty(t, w.tags, "the tag did not differ")
+}

@@ -45,6 +45,8 @@ type world struct {
 	started   []api.InstanceInput
 	requests  []api.Request
 	destroyed int
+	found     []api.Found // what the cloud lists at first
+	lists     []string    // what the run probe lists
 	tokens    map[string][]byte
 }
 
@@ -57,7 +59,7 @@ func newWorld(t *testing.T) *world {
 		api.BootProbeActivity: w.probeBoot, api.CopyRunnerActivity: w.copyRunner, api.RunProbeActivity: w.probeRun,
 		api.WatchActivity: w.watchInstance, api.RunContainerActivity: w.runContainer, api.KillContainerActivity: w.killContainer,
 		api.DestroyInstanceActivity: w.destroyInstance, api.TagInstanceActivity: w.tag, api.ExplainBootActivity: w.explain,
-		api.PrepareFleetActivity: w.prepare, api.DeliverActivity: w.deliver, api.SubmitActivity: w.submit, api.AskStatusActivity: w.ask,
+		api.PrepareFleetActivity: w.prepare, api.SyncFleetActivity: w.sync, api.DeliverActivity: w.deliver, api.SubmitActivity: w.submit, api.AskStatusActivity: w.ask,
 	} {
 		env.RegisterActivityWithOptions(function, activity.RegisterOptions{Name: name})
 	}
@@ -103,7 +105,7 @@ func (w *world) copyRunner(context.Context, api.CopyRunnerInput) (string, error)
 
 func (w *world) probeRun(context.Context, api.Machine) (api.Listing, error) {
 	w.note("run probe")
-	return api.Listing{}, nil
+	return api.Listing{Containers: w.lists}, nil
 }
 
 func (w *world) watchInstance(ctx context.Context, in api.WatchInput) (api.WatchResult, error) {
@@ -154,7 +156,14 @@ func (w *world) explain(context.Context, api.ExplainInput) (string, error) {
 }
 
 func (w *world) prepare(context.Context, fleetspec.Spec) (api.FleetReady, error) {
-	return api.FleetReady{OutputStore: "file:///output"}, nil
+	return api.FleetReady{OutputStore: "file:///output", Found: w.found}, nil
+}
+
+func (w *world) sync(ctx context.Context, _ api.SyncInput) (api.SyncResult, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.tokens["sync"] = activity.GetInfo(ctx).TaskToken
+	return api.SyncResult{}, activity.ErrResultPending
 }
 
 func (w *world) deliver(_ context.Context, messages []api.Message) (api.Delivery, error) {
@@ -252,8 +261,10 @@ func query[T any](w *world) T {
 }
 
 // live runs the Instance workflow to its end.
-func (w *world) live() api.InstanceState {
-	w.env.ExecuteWorkflow(workflows.Instance, instanceInput())
+func (w *world) live() api.InstanceState { return w.liveWith(instanceInput()) }
+
+func (w *world) liveWith(in api.InstanceInput) api.InstanceState {
+	w.env.ExecuteWorkflow(workflows.Instance, in)
 	require.True(w.t, w.env.IsWorkflowCompleted(), "the workflow did not end")
 	require.NoError(w.t, w.env.GetWorkflowError())
 	var state api.InstanceState

@@ -20,6 +20,7 @@ const (
 	TagInstanceActivity     = "TagInstance"
 	ExplainBootActivity     = "ExplainBoot"
 	PrepareFleetActivity    = "PrepareFleet"
+	SyncFleetActivity       = "SyncFleet"
 	DeliverActivity         = "Deliver"
 	SubmitActivity          = "SubmitContainer"
 	AskStatusActivity       = "AskStatus"
@@ -136,6 +137,8 @@ type RunContainerInput struct {
 type RunContainerResult struct {
 	How    EndKind `json:"how"`
 	Detail string  `json:"detail,omitempty"`
+	// WorkflowID is that of an adopted container, if it is not the usual one.
+	WorkflowID string `json:"workflow_id,omitempty"`
 	// The rest is for Exited.
 	ExitCode        int       `json:"exit_code"`
 	Output          string    `json:"output,omitempty"`
@@ -177,6 +180,23 @@ type ExplainInput struct {
 	RunID      string `json:"run_id"`
 }
 
+// SyncInput is the input of the SyncFleet activity.
+type SyncInput struct {
+	Fleet    string             `json:"fleet"`
+	Driver   string             `json:"driver"`
+	Local    *fleetspec.Local   `json:"local,omitempty"`
+	Interval fleetspec.Duration `json:"interval"`
+}
+
+// SyncResult is where the cloud's list and the fleet differ, twice in a row.
+type SyncResult struct {
+	// Found are instances that the fleet does not know, or whose workflow does not run.
+	Found []Found `json:"found,omitempty"`
+	// Vanished are instances whose workflow does not run, and that the cloud does not
+	// have.
+	Vanished []string `json:"vanished,omitempty"`
+}
+
 // SubmitInput is the input of the SubmitContainer activity.
 type SubmitInput struct {
 	Fleet     string  `json:"fleet"`
@@ -185,7 +205,7 @@ type SubmitInput struct {
 }
 
 // AskInput is the input of the AskStatus activity, which returns the container's
-// ContainerState as its fleet sees it.
+// ContainerState as its fleet sees it, without a State if the fleet does not know it.
 type AskInput struct {
 	Fleet     string `json:"fleet"`
 	Container string `json:"container"`

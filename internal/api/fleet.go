@@ -72,6 +72,8 @@ type CarriedInstance struct {
 type FleetReady struct {
 	// OutputStore is the URL of the store that is used.
 	OutputStore string `json:"output_store"`
+	// Found are the fleet's instances in the cloud.
+	Found []Found `json:"found,omitempty"`
 }
 
 // FleetTotals counts what a fleet has done in all its life.

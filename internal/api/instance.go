@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+	"time"
 
 	"drover/internal/fleetspec"
 )
@@ -99,8 +100,21 @@ type InstanceInput struct {
 	Type fleetspec.InstanceType `json:"type"`
 	// Spec is the fleet's, without its instance types.
 	Spec fleetspec.Spec `json:"spec"`
+	// Found is set when the instance was not created by this workflow, but found in
+	// the cloud's list: it may be running containers already.
+	Found *Found `json:"found,omitempty"`
 	// Carried is what an earlier run of the same workflow left. Nil in the first.
 	Carried *InstanceCarried `json:"carried,omitempty"`
+}
+
+// Found is an instance in the cloud's list.
+type Found struct {
+	Name    string `json:"name"`
+	CloudID string `json:"cloud_id"`
+	// Type and Behavior are those of its tags.
+	Type      string    `json:"type"`
+	Behavior  Behavior  `json:"behavior"`
+	CreatedAt time.Time `json:"created_at"`
 }
 
 // InstanceCarried is what an Instance carries over when it continues as new.
@@ -118,8 +132,10 @@ type InstanceCarried struct {
 	Forget []string `json:"forget,omitempty"`
 	// OrdersSeen is the highest Orders.Seq that was carried out, ReportsSent the
 	// highest Report.Seq.
-	OrdersSeen  int64 `json:"orders_seen"`
-	ReportsSent int64 `json:"reports_sent"`
+	OrdersSeen int64 `json:"orders_seen"`
+	// OrdersFrom is the Orders.Fleet of OrdersSeen.
+	OrdersFrom  string `json:"orders_from"`
+	ReportsSent int64  `json:"reports_sent"`
 }
 
 // InstanceState answers QueryState on an Instance, and is the result of its

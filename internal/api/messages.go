@@ -54,7 +54,10 @@ type Assignment struct {
 // Orders is what a Fleet tells one of its Instances. The seq rises by one from
 // message to message; what was seen before is dropped.
 type Orders struct {
-	Seq int64 `json:"seq"`
+	// Fleet is the first run of the fleet's workflow. A fleet that was created anew
+	// counts from 1 again, and wants a report.
+	Fleet string `json:"fleet"`
+	Seq   int64  `json:"seq"`
 	// Run are containers to start.
 	Run []Assignment `json:"run,omitempty"`
 	// Kill are containers to end.
@@ -67,6 +70,8 @@ type Orders struct {
 	// Keep says whether the instance stays when its idle timeout has passed. Nil: as
 	// before.
 	Keep *bool `json:"keep,omitempty"`
+	// Greet has no effect but that of Fleet.
+	Greet bool `json:"greet,omitempty"`
 }
 
 // Report is what an Instance tells its Fleet: where it stands, and what has
@@ -96,10 +101,12 @@ type Report struct {
 
 // Ended is the end of one attempt of a container.
 type Ended struct {
-	Container string  `json:"container"`
-	Attempt   int     `json:"attempt"`
-	How       EndKind `json:"how"`
-	Detail    string  `json:"detail,omitempty"`
+	Container string `json:"container"`
+	Attempt   int    `json:"attempt"`
+	// Adopted: it was found on the instance, and Attempt is not known.
+	Adopted bool    `json:"adopted,omitempty"`
+	How     EndKind `json:"how"`
+	Detail  string  `json:"detail,omitempty"`
 }
 
 // EndKind says how an attempt ended.

@@ -55,6 +55,9 @@ type Server struct {
 // A taken port is a *PortError. Cancelling ctx gives up starting; it has no
 // effect on a server that was returned.
 func Start(ctx context.Context, o Options) (*Server, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
 	if o.Logger == nil {
 		o.Logger = log.NewNoopLogger()
 	}

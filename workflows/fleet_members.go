@@ -1,0 +1,86 @@
+package workflows
+
+import (
+	"slices"
+
+	"drover/internal/api"
+	"drover/internal/schedule"
+)
+
+// The functions of this file keep the fleet's lists, and the indexes into them, true.
+
+func (f *fleet) add(c *member) {
+	f.containers = append(f.containers, c)
+	f.byID[c.ID] = c
+}
+
+func (f *fleet) requeue(c *member) {
+	f.unbind(c)
+	c.Binding, c.Instance = schedule.Queued, ""
+}
+
+// takeBack queues again what an instance was given and did not start.
+func (f *fleet) takeBack(m *machine, id string) {
+	if c := f.byID[id]; c != nil && c.Instance == m.Name && c.Binding == schedule.Running {
+		c.attempt--
+		f.requeue(c)
+	}
+}
+
+func (f *fleet) unbind(c *member) {
+	if m := f.byName[c.Instance]; m != nil && c.Binding == schedule.Running {
+		m.containers--
+	}
+}
+
+func (f *fleet) remove(c *member) {
+	f.unbind(c)
+	delete(f.byID, c.ID)
+	delete(f.stories, c.ID)
+	at := slices.Index(f.containers, c)
+	last := len(f.containers) - 1
+	f.containers[at] = f.containers[last]
+	f.containers[last] = nil
+	f.containers = f.containers[:last]
+}
+
+func (f *fleet) addInstance(name, instanceType string) *machine {
+	m := &machine{CarriedInstance: api.CarriedInstance{Name: name, Type: instanceType, State: api.StateBooting, Behavior: api.Run}}
+	f.instances = append(f.instances, m)
+	f.byName[name] = m
+	return m
+}
+
+// removeInstance forgets an instance that is gone. What was sent to it and never
+// arrived was not started there.
+func (f *fleet) removeInstance(m *machine) {
+	for _, c := range f.containers {
+		f.takeBack(m, c.ID)
+		if c.Instance == m.Name {
+			f.requeue(c)
+		}
+	}
+	delete(f.byName, m.Name)
+	f.instances = slices.DeleteFunc(f.instances, func(o *machine) bool { return o == m })
+}
+
+// accepted counts the instances that the cloud has.
+func (f *fleet) accepted() int {
+	n := 0
+	for _, m := range f.instances {
+		if m.Accepted {
+			n++
+		}
+	}
+	return n
+}
+
+// shape returns the index of a shape in the table of shapes.
+func (f *fleet) shape(s schedule.Shape) int {
+	at := slices.Index(f.shapes, s)
+	if at < 0 {
+		at = len(f.shapes)
+		f.shapes = append(f.shapes, s)
+	}
+	return at
+}

@@ -1,0 +1,94 @@
+package workflows
+
+import (
+	"fmt"
+
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
+
+	"drover/internal/api"
+	"drover/internal/fleetspec"
+)
+
+// sync compares the cloud's list with what the fleet knows. The activity looks again
+// and again, and returns only what two looks in a row agree on.
+func (f *fleet) sync(ctx workflow.Context) {
+	for {
+		if workflow.Await(ctx, func() bool { return f.prepared }) != nil {
+			return
+		}
+		in := api.SyncInput{Fleet: f.spec.Name, Driver: f.spec.Driver, Local: f.spec.Local, Interval: f.spec.Intervals.Sync}
+		options := activityOptions("compare the cloud's list with fleet "+f.spec.Name, forever)
+		options.HeartbeatTimeout = heartbeatTimeout
+		attempt, cancel := workflow.WithCancel(workflow.WithActivityOptions(ctx, options))
+		found := workflow.ExecuteActivity(attempt, api.SyncFleetActivity, in)
+		err := workflow.Await(ctx, func() bool { return found.IsReady() || f.spec.Intervals.Sync != in.Interval })
+		var result api.SyncResult
+		if err == nil && found.IsReady() {
+			err = found.Get(ctx, &result)
+		}
+		cancel()
+		if ctx.Err() != nil {
+			return
+		}
+		if err != nil && !temporal.IsCanceledError(err) {
+			f.log.Error("comparing failed", "error", err)
+		}
+		f.synced(result)
+	}
+}
+
+// synced adopts what was found, and gives up what has vanished: an instance without a
+// workflow that the cloud does not have.
+func (f *fleet) synced(result api.SyncResult) {
+	for _, found := range result.Found {
+		f.adopt(found)
+	}
+	for _, name := range result.Vanished {
+		m := f.byName[name]
+		if m == nil {
+			continue
+		}
+		f.news = true
+		for _, c := range append([]*member(nil), f.containers...) {
+			if c.Instance == name && c.attempt > 0 {
+				f.ended(m, api.Ended{Container: c.ID, Attempt: c.attempt, How: api.Lost, Detail: "the instance and its workflow are gone"})
+			}
+		}
+		f.removeInstance(m)
+	}
+}
+
+// adopt starts the workflow of an instance that was found in the cloud's list. If it
+// runs already, it is only asked to report.
+func (f *fleet) adopt(found api.Found) {
+	m := f.byName[found.Name]
+	if m == nil {
+		m = f.addInstance(found.Name, found.Type)
+		m.State, m.Behavior = api.StateUnknown, found.Behavior
+	}
+	m.Accepted, m.CloudID, m.ReportSeq, m.OrdersSeq = true, found.CloudID, 0, 0
+	m.Leaving, f.news = false, true
+	m.Orders = api.Orders{Greet: true}
+	instanceType := fleetspec.InstanceType{Name: found.Type}
+	known := false
+	for _, t := range f.spec.InstanceTypes {
+		if t.Name == found.Type {
+			instanceType, known = t, true
+		}
+	}
+	if !known {
+		m.Orders.Drain = fmt.Sprintf("type %q is not in the fleet's spec", found.Type)
+	}
+	to := post{run: f.info.WorkflowExecution.RunID, seq: f.batch, messages: f.outbox}
+	to.startInstance(api.InstanceInput{Name: found.Name, Type: instanceType, Spec: f.instanceSpec(), Found: &found})
+	f.outbox = to.messages
+}
+
+// instanceSpec is the part of the spec that instances need.
+func (f *fleet) instanceSpec() fleetspec.Spec {
+	spec := f.spec
+	spec.InstanceTypes = nil
+	spec.Output.Store = f.ready.OutputStore
+	return spec
+}

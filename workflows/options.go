@@ -1,0 +1,50 @@
+package workflows
+
+import (
+	"errors"
+	"math"
+	"time"
+
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
+)
+
+// activityOptions are those of an activity that the server retries about every
+// second, unless it names another delay, until it succeeds or is cancelled.
+func activityOptions(summary string, startToClose time.Duration) workflow.ActivityOptions {
+	return workflow.ActivityOptions{
+		ScheduleToCloseTimeout: forever,
+		StartToCloseTimeout:    startToClose,
+		RetryPolicy:            &temporal.RetryPolicy{InitialInterval: time.Second, BackoffCoefficient: 1, MaximumAttempts: unlimited},
+		Summary:                summary,
+	}
+}
+
+// reasonOf returns the innermost message of an activity's error, for people.
+func reasonOf(err error) string {
+	var application *temporal.ApplicationError
+	if errors.As(err, &application) {
+		return application.Message()
+	}
+	return err.Error()
+}
+
+// typeOf returns the type of an activity's application error.
+func typeOf(err error) string {
+	var application *temporal.ApplicationError
+	if errors.As(err, &application) {
+		return application.Type()
+	}
+	return ""
+}
+
+// heartbeatTimeout is how long after a worker's sudden death its long activities
+// are given to another.
+const heartbeatTimeout = 20 * time.Second
+
+// unlimited is how often things are tried. (The default of Temporal's test environment
+// is 10, that of its servers no limit.)
+const unlimited = math.MaxInt32
+
+// forever bounds activities that last as long as what they watch.
+const forever = 10 * 365 * 24 * time.Hour
