@@ -9,8 +9,8 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -19,15 +19,10 @@ import (
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/operatorservice/v1"
 	"go.temporal.io/api/workflowservice/v1"
-	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/log"
 	"go.temporal.io/sdk/temporal"
-	"go.temporal.io/sdk/worker"
-	"go.temporal.io/sdk/workflow"
 )
-
-const taskQueue = "devserver-test"
 
 // testContext ends with the test, or when that hangs.
 func testContext(t testing.TB) context.Context {
@@ -45,85 +40,6 @@ func dial(t testing.TB, p *process) client.Client {
 	require.NoError(t, err)
 	t.Cleanup(c.Close)
 	return c
-}
-
-// serve runs a worker with this file's workflows until the test ends.
-func serve(t testing.TB, c client.Client) {
-	t.Helper()
-	w := worker.New(c, taskQueue, worker.Options{})
-	w.RegisterWorkflow(greet)
-	w.RegisterWorkflow(nap)
-	w.RegisterWorkflow(echo)
-	w.RegisterWorkflow(stuck)
-	w.RegisterWorkflow(bell)
-	w.RegisterActivity(hello)
-	w.RegisterActivity(hang)
-	require.NoError(t, w.Start())
-	t.Cleanup(w.Stop)
-}
-
-func hello(_ context.Context, name string) (string, error) { return "hello " + name, nil }
-
-// greet waits for a name by signal and has an activity greet it.
-func greet(ctx workflow.Context) (string, error) {
-	var name, greeting string
-	workflow.GetSignalChannel(ctx, "name").Receive(ctx, &name)
-	ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{StartToCloseTimeout: deadline})
-	err := workflow.ExecuteActivity(ctx, hello, name).Get(ctx, &greeting)
-	return greeting, err
-}
-
-// nap sleeps and returns by how much it overslept.
-func nap(ctx workflow.Context, d time.Duration) (time.Duration, error) {
-	begun := workflow.Now(ctx)
-	err := workflow.Sleep(ctx, d)
-	return workflow.Now(ctx).Sub(begun) - d, err
-}
-
-// echo answers updates until it is signalled.
-func echo(ctx workflow.Context) error {
-	err := workflow.SetUpdateHandler(ctx, "echo", func(_ workflow.Context, text string) (string, error) { return text, nil })
-	if err != nil {
-		return err
-	}
-	workflow.GetSignalChannel(ctx, "stop").Receive(ctx, nil)
-	return nil
-}
-
-// rung gets the time of every ring.
-var rung = make(chan time.Time)
-
-// bell rings with every signal, for ever. It breaks the rules of workflows:
-// it never runs anywhere but here, and is never replayed.
-func bell(ctx workflow.Context) error {
-	for {
-		workflow.GetSignalChannel(ctx, "ring").Receive(ctx, nil)
-		rung <- time.Now()
-	}
-}
-
-// hanging is how many activities wait to be cancelled.
-var hanging atomic.Int64
-
-// hang heartbeats once and then only waits, so that a heartbeat cannot be how
-// it learns of its cancellation.
-func hang(ctx context.Context) error {
-	activity.RecordHeartbeat(ctx)
-	hanging.Add(1)
-	defer hanging.Add(-1)
-	<-ctx.Done()
-	return ctx.Err()
-}
-
-// stuck runs hang and waits for it to end by cancellation.
-func stuck(ctx workflow.Context) error {
-	ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
-		StartToCloseTimeout: 10 * deadline,
-		HeartbeatTimeout:    5 * deadline,
-		WaitForCancellation: true,
-		RetryPolicy:         &temporal.RetryPolicy{MaximumAttempts: 1},
-	})
-	return workflow.ExecuteActivity(ctx, hang).Get(ctx, nil)
 }
 
 func startWorkflow(t testing.TB, c client.Client, id string, wf any, args ...any) client.WorkflowRun {
@@ -145,13 +61,12 @@ func TestRunsWorkflows(t *testing.T) {
 		assert.Equal(t, "hello drover", greeting)
 	})
 	t.Run("a timer fires well within Temporal's usual second", func(t *testing.T) {
-		late := time.Hour
-		for i := range 5 {
-			var l time.Duration
-			require.NoError(t, startWorkflow(t, c, fmt.Sprint("nap-", i), nap, 50*time.Millisecond).Get(ctx, &l))
-			late = min(late, l)
+		late := make([]time.Duration, 9)
+		for i := range late {
+			require.NoError(t, startWorkflow(t, c, fmt.Sprint("nap-", i), nap, 50*time.Millisecond).Get(ctx, &late[i]))
 		}
-		assert.Less(t, late, 500*time.Millisecond)
+		slices.Sort(late)
+		assert.Less(t, late[len(late)/2], 400*time.Millisecond)
 	})
 	t.Run("update with start", func(t *testing.T) {
 		update, err := c.UpdateWithStartWorkflow(ctx, client.UpdateWithStartWorkflowOptions{

@@ -19,11 +19,11 @@ func newLogger(w io.Writer, level zap.AtomicLevel) log.Logger {
 // logLevel is the least level that is logged.
 type logLevel struct{ level zap.AtomicLevel }
 
-// expectStop silences the warnings of services that lose sight of each other
+// expectStop silences services that complain of losing sight of each other
 // when a server stops. Who asked for more than warnings still gets it all.
 func (l logLevel) expectStop() {
-	if l.level.Level() == zapcore.WarnLevel {
-		l.level.SetLevel(zapcore.ErrorLevel)
+	if l.level.Level() >= zapcore.WarnLevel {
+		l.level.SetLevel(zapcore.FatalLevel)
 	}
 }
 
