@@ -28,7 +28,7 @@ help: ## show this list
 build: runners ## build everything into bin/
 	go build -o bin/drover ./starter
 	go build -o bin/drover-worker ./worker
-	cd internal/devserver && go build -o ../../bin/drover-devserver ./cmd/drover-devserver
+	cd internal/devserver && go build -ldflags="-s -w" -o ../../bin/drover-devserver ./cmd/drover-devserver
 
 # The worker embeds the runners, so they come first.
 runners:

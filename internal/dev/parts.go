@@ -28,7 +28,7 @@ func (s *stage) startServer(ctx context.Context) error {
 	}
 	s.isolate()
 	namespace := cmp.Or(s.Namespace, "default")
-	port, uiPort := s.TemporalPort, s.UIPort
+	port, uiPort, known := s.TemporalPort, s.UIPort, false
 	s.server = &child{
 		name: "Temporal server", path: path, logFile: s.log("server"), env: os.Environ(),
 		files: []*os.File{s.dir.lock}, forks: s.forks, say: s.say, grace: 10 * time.Second,
@@ -43,7 +43,10 @@ func (s *stage) startServer(ctx context.Context) error {
 			if err := json.Unmarshal([]byte(line), &serves); err != nil {
 				return fmt.Errorf("printed %q instead of where it is: %w", line, err)
 			}
-			s.address, s.ui = serves.Address, serves.UI
+			if known { // a restart, which serves where the first start did
+				return nil
+			}
+			s.address, s.ui, known = serves.Address, serves.UI, true
 			port, uiPort = portOf(serves.Address, port), portOf(strings.TrimPrefix(serves.UI, "http://"), uiPort)
 			return nil
 		},
