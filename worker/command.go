@@ -76,9 +76,9 @@ func (s settings) run(ctx context.Context) error {
 		return errors.New("--deployment and --build-id go together: set both, or none")
 	}
 	if s.exitWithParent {
-		if err := exitWithParent(); err != nil {
-			return err
-		}
+		var cancel context.CancelFunc
+		ctx, cancel = exitWithParent(ctx)
+		defer cancel()
 	}
 	stateDir, err := connect.StateDir(s.stateDir)
 	if err != nil {

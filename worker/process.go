@@ -1,13 +1,11 @@
 package main
 
 import (
-	"errors"
+	"context"
 	"fmt"
 	"net"
 	"net/http"
 	"os"
-	"runtime"
-	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -16,26 +14,31 @@ import (
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/contrib/opentelemetry"
 	"go.uber.org/zap/zapcore"
-	"golang.org/x/sys/unix"
 )
 
 func timeEncoder(t time.Time, e zapcore.PrimitiveArrayEncoder) {
 	e.AppendString(t.UTC().Format("2006-01-02T15:04:05.000Z07:00"))
 }
 
-// exitWithParent has the kernel send SIGTERM when the parent process ends. The kernel
-// means the thread that started this process, so a parent that is a Go program keeps
-// that thread.
-func exitWithParent() error {
-	runtime.LockOSThread() // the setting is kept per thread group, but made by this thread
-	defer runtime.UnlockOSThread()
-	if err := unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(syscall.SIGTERM), 0, 0, 0); err != nil {
-		return fmt.Errorf("--exit-with-parent: %w", err)
-	}
-	if os.Getppid() == 1 {
-		return errors.New("--exit-with-parent: the parent process has ended already")
-	}
-	return nil
+// exitWithParent returns a context that ends when the parent process does. (The
+// kernel's PR_SET_PDEATHSIG means the parent's thread, which in a Go program may end
+// at any time.)
+func exitWithParent(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	parent := os.Getppid()
+	go func() {
+		ticker := time.NewTicker(200 * time.Millisecond)
+		defer ticker.Stop()
+		for os.Getppid() == parent {
+			select {
+			case <-ctx.Done():
+				return
+			case <-ticker.C:
+			}
+		}
+		cancel()
+	}()
+	return ctx, cancel
 }
 
 // serveMetrics serves metrics for Prometheus at /metrics, and readiness at /healthz.
