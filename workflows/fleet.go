@@ -26,7 +26,7 @@ func Fleet(ctx workflow.Context, in api.FleetInput) (api.FleetState, error) {
 		if ctx.Err() != nil {
 			return f.answer(), ctx.Err()
 		}
-		if f.mustContinue(ctx) {
+		if letOthersRun(ctx); f.mustContinue(ctx) {
 			return f.answer(), f.continueAsNew(ctx)
 		}
 		f.decide(ctx)
@@ -178,9 +178,7 @@ func (f *fleet) mustContinue(ctx workflow.Context) bool {
 }
 
 // continueAsNew starts this workflow's next run, which carries on where this one is.
-// Signals that have come in are folded first: they would be lost.
 func (f *fleet) continueAsNew(ctx workflow.Context) error {
-	f.drainSignals(ctx)
 	carried := f.pack()
 	return workflow.NewContinueAsNewError(ctx, api.FleetWorkflow, api.FleetInput{Spec: f.spec, Carried: &carried})
 }

@@ -30,20 +30,6 @@ func (f *fleet) listen(ctx workflow.Context) {
 	})
 }
 
-// drainSignals folds in what the coroutines of listen have not received yet.
-func (f *fleet) drainSignals(ctx workflow.Context) {
-	var request api.Request
-	for channel := workflow.GetSignalChannel(ctx, api.SignalRequest); channel.ReceiveAsync(&request); {
-		f.request(ctx, request)
-		request = api.Request{}
-	}
-	var report api.Report
-	for channel := workflow.GetSignalChannel(ctx, api.SignalReport); channel.ReceiveAsync(&report); {
-		f.report(ctx, report)
-		report = api.Report{}
-	}
-}
-
 // request folds in what a container asks.
 func (f *fleet) request(ctx workflow.Context, r api.Request) {
 	f.news = true

@@ -16,12 +16,27 @@ import (
 
 // manage runs the Fleet workflow; scripts must delete the fleet in the end.
 func (w *world) manage(change func(*fleetspec.Spec)) api.FleetState {
+	w.startFleet(change)
+	return w.fleetEnd()
+}
+
+func (w *world) startFleet(change func(*fleetspec.Spec)) {
 	spec := fleetspec.Default("default")
 	if change != nil {
 		change(&spec)
 	}
 	w.env.SetStartWorkflowOptions(client.StartWorkflowOptions{ID: "fleet/default"})
 	w.env.ExecuteWorkflow(workflows.Fleet, api.FleetInput{Spec: spec})
+}
+
+// runFleet runs the Fleet workflow from a given input.
+func (w *world) runFleet(in api.FleetInput) api.FleetState {
+	w.env.SetStartWorkflowOptions(client.StartWorkflowOptions{ID: "fleet/default"})
+	w.env.ExecuteWorkflow(workflows.Fleet, in)
+	return w.fleetEnd()
+}
+
+func (w *world) fleetEnd() api.FleetState {
 	require.True(w.t, w.env.IsWorkflowCompleted(), "the workflow did not end")
 	require.NoError(w.t, w.env.GetWorkflowError())
 	var state api.FleetState

@@ -247,7 +247,7 @@ func (i *instance) takeLeave(ctx workflow.Context) {
 	i.report()
 	for i.mail.pending() {
 		i.await(ctx, func() bool { return !i.mail.pending() })
-		i.drainOrders(ctx)
+		letOthersRun(ctx)
 	}
 }
 

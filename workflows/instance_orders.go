@@ -176,19 +176,6 @@ func (i *instance) takesContainers() bool {
 	return up && i.state.IdleBehavior == api.Run && !i.mustLeave() && !i.broken
 }
 
-// drainOrders answers orders that nobody has received yet, before the workflow ends:
-// they would be lost without a word.
-func (i *instance) drainOrders(ctx workflow.Context) {
-	channel := workflow.GetSignalChannel(ctx, api.SignalOrders)
-	for {
-		var value converter.RawValue
-		if !channel.ReceiveAsync(&value) {
-			return
-		}
-		i.take(ctx, api.SignalOrders, value, i.takeOrders)
-	}
-}
-
 // keepTags writes the idle behavior to the cloud's tag when it differs.
 func (i *instance) keepTags(ctx workflow.Context) {
 	for {

@@ -32,8 +32,11 @@ func (i *instance) serve(ctx workflow.Context) {
 	if age := i.in.Spec.Timeouts.MaxAge.D(); age > 0 {
 		workflow.GoNamed(ctx, "age", i.ageClock)
 	}
-	i.await(ctx, func() bool { return i.mustLeave() || i.mustContinue(ctx) })
-	i.continues = !i.mustLeave()
+	for !i.mustLeave() && !i.continues {
+		i.await(ctx, func() bool { return i.mustLeave() || i.mustContinue(ctx) })
+		letOthersRun(ctx)
+		i.continues = !i.mustLeave() && i.mustContinue(ctx)
+	}
 }
 
 // mustLeave reports whether the instance is to be destroyed now. Only an order to
@@ -71,13 +74,10 @@ func (i *instance) whyLeave() string {
 }
 
 // mustContinue reports whether this run has grown so long that the next must take
-// over. It prefers a moment at which no container runs.
+// over, and can. Containers run on meanwhile: their activities only attach.
 func (i *instance) mustContinue(ctx workflow.Context) bool {
-	info := workflow.GetInfo(ctx)
-	long := info.GetContinueAsNewSuggested() || i.mail.received > 5000
-	tooLong := info.GetCurrentHistoryLength() > 20000 || i.mail.received > 8000
-	quiet := !i.mail.pending() && i.tagged == i.state.IdleBehavior && workflow.AllHandlersFinished(ctx)
-	return quiet && (tooLong || long && len(i.attempts) == 0)
+	long := workflow.GetInfo(ctx).GetContinueAsNewSuggested() || i.mail.received > 5000
+	return long && !i.mail.pending() && i.tagged == i.state.IdleBehavior && workflow.AllHandlersFinished(ctx)
 }
 
 // start begins an attempt of a container and stays with it.

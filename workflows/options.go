@@ -38,6 +38,17 @@ func typeOf(err error) string {
 	return ""
 }
 
+// letOthersRun returns when every other coroutine has done what it can. A workflow that
+// is about to end calls it first: a signal may be in the hands of a coroutine that has
+// not run since it arrived, and would be lost.
+func letOthersRun(ctx workflow.Context) {
+	ran := false
+	workflow.GoNamed(ctx, "after all others", func(workflow.Context) { ran = true })
+	if err := workflow.Await(ctx, func() bool { return ran }); err != nil {
+		workflow.GetLogger(ctx).Debug("cancelled while others run", "error", err)
+	}
+}
+
 // heartbeatTimeout is how long after a worker's sudden death its long activities
 // are given to another.
 const heartbeatTimeout = 20 * time.Second

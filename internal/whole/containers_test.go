@@ -205,3 +205,34 @@ func processesUnder(t *testing.T, dir string) (found []string) {
 	}
 	return found
 }
+
+func TestHistoriesThatGetLongContinueAsNewAndLoseNothing(t *testing.T) {
+	t.Parallel()
+	s := newSystem(t, func(spec *fleetspec.Spec) { spec.Limits.MaxInstances = 1 })
+	witness, gate := filepath.Join(t.TempDir(), "starts"), filepath.Join(t.TempDir(), "gate")
+	long := s.submit("long", map[string]any{"command": []string{"sh", "-c", "echo x >>" + witness + "; while [ ! -e " + gate + " ]; do sleep 0.1; done; echo done"}})
+	i := s.instance(api.StateRunning)
+	first := i.RunID
+	for batch := 0; i.RunID == first; batch++ { // a history is long at 4,096 events
+		require.Less(t, batch, 20, "the instance has not continued as new")
+		runs := make([]client.WorkflowRun, 40)
+		for k := range runs {
+			runs[k] = s.submit(fmt.Sprintf("b%d-%d", batch, k), map[string]any{"command": []string{"sh", "-c", fmt.Sprintf("exit %d", k)}, "vcpus": 0.1})
+		}
+		for k, run := range runs {
+			result, err := s.result(run)
+			require.NoError(t, err)
+			require.Equal(t, k, result.ExitCode)
+			require.Equal(t, 1, result.Attempts)
+		}
+		s.query(i.WorkflowID, &i)
+	}
+	assert.Contains(t, i.Running, "long")
+	require.NoError(t, os.WriteFile(gate, nil, 0o600))
+	result, err := s.result(long)
+	require.NoError(t, err)
+	assert.Equal(t, "done\n", result.Output)
+	starts, err := os.ReadFile(witness)
+	require.NoError(t, err)
+	assert.Equal(t, "x\n", string(starts), "it was started once")
+}

@@ -1,0 +1,90 @@
+package main
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"drover/internal/cli"
+)
+
+func (a *app) psCommand() *cobra.Command {
+	var all bool
+	var limit int
+	c := &cobra.Command{
+		Use: "ps", Short: "List containers, and why they are where they are",
+		Long: `Lists the containers of all fleets that have not ended, in the order in which they are
+scheduled, each with a sentence that says what it waits for. With -a also the last ones
+that have ended, newest first.`,
+		Example: "  drover ps\n  drover ps -a --limit 1000\n  drover ps -o json | jq -r '.[] | select(.state == \"queued\") | .id'",
+		Args:    arguments(cobra.NoArgs),
+		RunE: func(c *cobra.Command, _ []string) error {
+			return a.with(c, func(ctx context.Context, s *cli.Session) error { return s.ListContainers(ctx, all, limit) })
+		},
+	}
+	c.Flags().BoolVarP(&all, "all", "a", false, "also those that have ended")
+	c.Flags().IntVar(&limit, "limit", 100, "how many of those that have ended")
+	return c
+}
+
+func (a *app) waitCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "wait ID", Short: "Wait for a container to end, and exit with its exit code",
+		Long: `Waits until a container has ended, says how (with -o json: its whole result), and exits
+with its exit code. The exit status is 1, with a line on stderr, when there is no exit
+code: the container does not exist, was refused, or the machines failed it too often.`,
+		Example: "  drover wait c-7k3m9x2a\n  drover wait nightly -o json | jq .cost",
+		Args:    arguments(cobra.ExactArgs(1)), ValidArgsFunction: a.containers(true),
+		RunE: func(c *cobra.Command, args []string) error {
+			return a.with(c, func(ctx context.Context, s *cli.Session) error {
+				return interruptible(func(ctx context.Context) error { return s.Wait(ctx, args[0]) }, ctx)
+			})
+		},
+	}
+}
+
+func (a *app) logsCommand() *cobra.Command {
+	var l cli.Logs
+	c := &cobra.Command{
+		Use: "logs ID", Short: "Show the output of a container, also after its instance is gone",
+		Long: `Shows the output of a container, stdout and stderr as it wrote them, also when it has
+ended and its instance is gone. -f shows what comes until the container ends. When the
+machine has failed a container it has more than one attempt: the last is shown, or the
+one that --attempt says.`,
+		Example: "  drover logs c-7k3m9x2a\n  drover logs -f nightly\n  drover logs nightly --attempt 1",
+		Args:    arguments(cobra.ExactArgs(1)), ValidArgsFunction: a.containers(false),
+		RunE: func(c *cobra.Command, args []string) error {
+			if l.Follow && a.Format == cli.FormatJSON {
+				return cli.Usagef("logs: -f and -o json exclude each other: output that comes is shown as it is")
+			}
+			if l.Attempt < 0 {
+				return cli.Usagef("--attempt: %d is not allowed: 1 or more", l.Attempt)
+			}
+			l.ID = args[0]
+			return a.with(c, func(ctx context.Context, s *cli.Session) error {
+				return interruptible(func(ctx context.Context) error { return s.Logs(ctx, l) }, ctx)
+			})
+		},
+	}
+	c.Flags().BoolVarP(&l.Follow, "follow", "f", false, "show what comes, until the container ends")
+	c.Flags().IntVar(&l.Attempt, "attempt", 0, "which attempt (default: the last)")
+	return c
+}
+
+func (a *app) cancelCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "cancel ID…", Short: "Cancel containers",
+		Long: `Cancels containers: one that waits ends at once, one that runs gets SIGTERM until it is
+gone. drover wait says when that is.`,
+		Example: "  drover cancel c-7k3m9x2a\n  drover cancel nightly && drover wait nightly",
+		Args:    arguments(cobra.MinimumNArgs(1)), ValidArgsFunction: a.containers(true),
+		RunE: func(c *cobra.Command, args []string) error {
+			return a.with(c, func(ctx context.Context, s *cli.Session) error { return s.Cancel(ctx, args) })
+		},
+	}
+}
+
+// containers completes IDs of containers.
+func (a *app) containers(running bool) cobra.CompletionFunc {
+	return a.names(func(ctx context.Context, s *cli.Session) ([]string, error) { return s.CompleteContainers(ctx, running) })
+}

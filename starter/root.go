@@ -1,0 +1,166 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"runtime"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"drover/internal/api"
+	"drover/internal/cli"
+)
+
+// version is set when drover is built for a release.
+var version = "dev"
+
+// app is what all commands share: the global flags.
+type app struct{ cli.Settings }
+
+func rootCommand() *cobra.Command {
+	a := &app{}
+	root := group("drover", "Runs batch containers on cloud VMs that come and go", `Runs batch containers on cloud VMs that come and go.
+
+A fleet is a set of instances (VMs) with one spec and one queue. drover run gives a
+container to a fleet, which finds or creates the cheapest instance that fits, runs it,
+and stops paying when nothing is left to do. Every fleet, instance and container is a
+durable Temporal workflow: what happened to it is in the Web UI, and nothing that is
+being paid for is forgotten.
+
+Temporal is found as Temporal's own tools find it: TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE,
+TEMPORAL_API_KEY, TEMPORAL_TLS_*, and the CLI's configuration file and profiles.
+"drover dev" brings up everything on this machine.`, `  drover dev                                   # in one terminal: everything
+  drover run -- echo hello                     # in another: a container
+  drover run --vcpus 8 --memory 32GiB -- ./align sample42
+  drover ps                                    # what waits and runs, and why
+  drover instance list                         # what is paid for`)
+	root.Version = version
+	root.SetVersionTemplate("drover {{.Version}}\n")
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		return cli.Usagef("%s: %w; see `%s --help`", c.Name(), err, c.CommandPath())
+	})
+	flags := root.PersistentFlags()
+	flags.StringVar(&a.Address, "address", "", "Temporal's frontend, host:port (TEMPORAL_ADDRESS)")
+	flags.StringVar(&a.Namespace, "namespace", "", "Temporal's namespace (TEMPORAL_NAMESPACE)")
+	flags.StringVar(&a.Profile, "profile", "", "profile of the Temporal CLI's configuration file (TEMPORAL_PROFILE)")
+	flags.StringVar(&a.TaskQueue, "task-queue", cmp.Or(os.Getenv("DROVER_TASK_QUEUE"), api.DefaultTaskQueue), "task queue of drover's workers (DROVER_TASK_QUEUE)")
+	flags.StringVarP(&a.Format, "output", "o", cli.FormatTable, "how to show things: table or json")
+	root.AddCommand(a.devCommand(), a.runCommand(), a.psCommand(), a.waitCommand(), a.logsCommand(), a.cancelCommand(),
+		a.instanceCommand(), a.fleetCommand(), a.versionCommand())
+	complete(root, "output", func(context.Context, *cli.Session) ([]string, error) { return nil, nil }, a)
+	return root
+}
+
+// group returns a command that only has commands of its own.
+func group(use, short, long, example string) *cobra.Command {
+	return &cobra.Command{
+		Use: use, Short: short, Long: long, Example: example, SilenceUsage: true, SilenceErrors: true,
+		Args: cobra.ArbitraryArgs, SuggestionsMinimumDistance: 2,
+		RunE: func(c *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return c.Help()
+			}
+			hint := ""
+			if like := c.SuggestionsFor(args[0]); len(like) > 0 {
+				hint = "; did you mean " + strings.Join(like, " or ") + "?"
+			}
+			return cli.Usagef("%q is no command of %s%s; see `%s --help`", args[0], c.CommandPath(), hint, c.CommandPath())
+		},
+	}
+}
+
+// arguments makes usage errors of what a check of arguments finds, and says what is
+// expected.
+func arguments(check cobra.PositionalArgs) cobra.PositionalArgs {
+	return func(c *cobra.Command, args []string) error {
+		if err := check(c, args); err != nil {
+			return cli.Usagef("%s: %w; usage: %s", c.Name(), err, c.UseLine())
+		}
+		return nil
+	}
+}
+
+// with connects to Temporal for as long as do takes.
+func (a *app) with(c *cobra.Command, do func(context.Context, *cli.Session) error) error {
+	s, err := cli.Open(c.Context(), a.Settings, c.OutOrStdout(), c.ErrOrStderr())
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	return do(c.Context(), s)
+}
+
+// interruptible ends the context with the first signal, and the process as usual with
+// the second.
+func interruptible(do func(context.Context) error, parent context.Context) error {
+	ctx, stop := signal.NotifyContext(parent, syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	err := do(ctx)
+	if ctx.Err() != nil && parent.Err() == nil {
+		return &cli.ExitError{Code: cli.ExitInterrupted}
+	}
+	return err
+}
+
+// completionTimeout is how long somebody who has pressed Tab waits.
+const completionTimeout = time.Second
+
+// names returns a completion of arguments with what find finds.
+func (a *app) names(find func(context.Context, *cli.Session) ([]string, error)) cobra.CompletionFunc {
+	return func(c *cobra.Command, _ []string, prefix string) ([]string, cobra.ShellCompDirective) {
+		ctx, cancel := context.WithTimeout(context.Background(), completionTimeout)
+		defer cancel()
+		s, err := cli.Open(ctx, a.Settings, c.OutOrStdout(), c.ErrOrStderr())
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveError
+		}
+		defer s.Close()
+		found, err := find(ctx, s)
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveError
+		}
+		var fitting []string
+		for _, name := range found {
+			if strings.HasPrefix(name, prefix) {
+				fitting = append(fitting, name)
+			}
+		}
+		return fitting, cobra.ShellCompDirectiveNoFileComp
+	}
+}
+
+// complete registers the completion of a flag's value.
+func complete(c *cobra.Command, flag string, find func(context.Context, *cli.Session) ([]string, error), a *app) {
+	completion := a.names(find)
+	if flag == "output" {
+		completion = cobra.FixedCompletions([]string{cli.FormatTable, cli.FormatJSON}, cobra.ShellCompDirectiveNoFileComp)
+	}
+	if err := c.RegisterFlagCompletionFunc(flag, completion); err != nil {
+		panic(errors.Join(fmt.Errorf("flag --%s of %s", flag, c.Name()), err)) // it is not a flag: a mistake of ours
+	}
+}
+
+func (a *app) versionCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "version", Short: "Say which drover this is", Long: "Says which drover this is, and what it was built with.",
+		Example: "  drover version -o json", Args: arguments(cobra.NoArgs),
+		RunE: func(c *cobra.Command, _ []string) error {
+			printer, err := cli.NewPrinter(a.Format, c.OutOrStdout(), c.ErrOrStderr())
+			if err != nil {
+				return err
+			}
+			if printer.JSON {
+				return printer.Encode(map[string]string{"version": version, "go": runtime.Version(), "platform": runtime.GOOS + "/" + runtime.GOARCH})
+			}
+			printer.Linef("drover %s (%s, %s/%s)", version, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+			return nil
+		},
+	}
+}
