@@ -63,6 +63,9 @@ func Run(ctx, force context.Context, o Options) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.takeDown(force)) }()
+	if err := s.checkPorts(); err != nil {
+		return err
+	}
 	err = s.bringUp(ctx)
 	if ctx.Err() != nil {
 		return nil // asked to stop before everything was up
@@ -97,14 +100,21 @@ func (s *stage) check() error {
 	if s.Address != "" {
 		return nil
 	}
-	if _, err := program("drover-devserver"); err != nil {
-		return err
+	if s.TemporalPort == s.UIPort && s.UIPort != 0 {
+		return cli.Usagef("--temporal-port and --ui-port are both %d: choose two different ports", s.UIPort)
+	}
+	_, err := program("drover-devserver")
+	return err
+}
+
+// checkPorts says, in one line, when the server could not listen. A drover dev that
+// was killed has left them by now.
+func (s *stage) checkPorts() error {
+	if s.Address != "" {
+		return nil
 	}
 	if err := checkPort("--temporal-port", s.TemporalPort, " (or --address to use the Temporal that runs there)"); err != nil {
 		return err
-	}
-	if s.TemporalPort == s.UIPort && s.UIPort != 0 {
-		return cli.Usagef("--temporal-port and --ui-port are both %d: choose two different ports", s.UIPort)
 	}
 	return checkPort("--ui-port", s.UIPort, "")
 }

@@ -26,8 +26,12 @@ const (
 	leaving = 15 * time.Second
 )
 
-// errHeld says that somebody else has the lock.
-var errHeld = errors.New("the lock is held")
+// errHeld says that somebody else has the lock, and errAlive that this is a drover dev
+// that works.
+var (
+	errHeld  = errors.New("the lock is held")
+	errAlive = errors.New("stop that one, or choose another directory")
+)
 
 // directory is the state directory, locked. The lock is inherited by the server and
 // the worker, so that it is held until all of them have ended.
@@ -89,7 +93,7 @@ func awaitLock(ctx context.Context, path string) (*os.File, error) {
 		}
 		pid := holder(path)
 		if pid == 0 || alive(pid) {
-			return nil, fmt.Errorf("%s is in use by another drover dev (process %d): stop that one, or choose another directory", path, pid)
+			return nil, fmt.Errorf("%s is in use by another drover dev (process %d): %w", path, pid, errAlive)
 		}
 		select {
 		case <-ticker.C:
@@ -184,8 +188,8 @@ func sweepOne(ctx context.Context, path string) error {
 	if owner, ok := info.Sys().(*syscall.Stat_t); !ok || int(owner.Uid) != os.Getuid() {
 		return nil
 	}
-	lock, err := tryLock(path)
-	if errors.Is(err, errHeld) || errors.Is(err, fs.ErrNotExist) {
+	lock, err := awaitLock(ctx, path)
+	if errors.Is(err, errAlive) || errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	if err != nil {

@@ -182,7 +182,7 @@ func TestWhenTheLastContainerHasEndedNothingIsLeft(t *testing.T) {
 		s.must("wait", fmt.Sprintf("c-%d", k))
 	}
 	s.eventually(30*time.Second, func() bool { return len(s.fleet().Instances) == 0 }, "the instances go")
-	left, err := filepath.Glob(filepath.Join(s.dir, "instances", "default", "*"))
+	left, err := filepath.Glob(filepath.Join(s.dir, "instances", "default", "[^.]*"))
 	require.NoError(t, err)
 	assert.Empty(t, left, "no file of an instance is left")
 	assert.Empty(t, processesUnder(t, filepath.Join(s.dir, "instances")), "no process is left")
