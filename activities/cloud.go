@@ -160,16 +160,18 @@ func (a *Activities) DestroyInstance(ctx context.Context, in api.DestroyInput) e
 	}
 }
 
-// TagInstance writes the idle behavior into an instance's tag.
+// TagInstance writes the idle behavior into an instance's tag, if there is still an
+// instance.
 func (a *Activities) TagInstance(ctx context.Context, in api.TagInput) error {
 	driver, err := a.driver(in.Machine.Fleet, in.Machine.Driver, in.Machine.Local)
 	if err != nil {
 		return err
 	}
-	if err := driver.Tag(ctx, in.Machine.Name, map[string]string{cloud.TagIdleBehavior: string(in.Behavior)}); err != nil {
-		return goneOr(in.Machine.Name, err)
+	err = driver.Tag(ctx, in.Machine.Name, map[string]string{cloud.TagIdleBehavior: string(in.Behavior)})
+	if cloud.ClassOf(err) == cloud.NotFound {
+		return nil
 	}
-	return nil
+	return err
 }
 
 // PrepareFleet checks that this worker can work for a fleet: that it has the key, the

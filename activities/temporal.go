@@ -112,7 +112,7 @@ func (a *Activities) startInstance(ctx context.Context, m api.Message) error {
 		ID: m.WorkflowID, TaskQueue: activity.GetInfo(ctx).TaskQueue,
 		WorkflowIDReusePolicy:                    reuse,
 		WorkflowExecutionErrorWhenAlreadyStarted: false, // a retry finds what the first try started
-		StaticSummary:                            fmt.Sprintf("%s instance of fleet %s", in.Type.Name, in.Spec.Name),
+		StaticSummary:                            fmt.Sprintf("%s instance of fleet %s", in.Type.Name, in.Spec.Fleet),
 	}, api.InstanceWorkflow, in)
 	return err
 }

@@ -86,9 +86,8 @@ func (f *fleet) adopt(found api.Found) {
 }
 
 // instanceSpec is the part of the spec that instances need.
-func (f *fleet) instanceSpec() fleetspec.Spec {
-	spec := f.spec
-	spec.InstanceTypes = nil
+func (f *fleet) instanceSpec() api.InstanceSpec {
+	spec := api.InstanceSpecOf(f.spec)
 	spec.Output.Store = f.ready.OutputStore
 	return spec
 }

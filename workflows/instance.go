@@ -84,9 +84,9 @@ type attempt struct {
 // newInstance prepares the handlers. The context that it returns outlives a
 // cancellation of the workflow, which is an order to destroy the instance.
 func newInstance(ctx workflow.Context, in api.InstanceInput) (*instance, workflow.Context, error) {
-	if in.Name == "" || in.Spec.Name == "" || in.Spec.Driver == "" {
+	if in.Name == "" || in.Spec.Fleet == "" || in.Spec.Driver == "" {
 		return nil, ctx, temporal.NewNonRetryableApplicationError(
-			"an Instance is started by its fleet: name, spec.name and spec.driver are required", api.ErrorInvalid, nil)
+			"an Instance is started by its fleet: name, spec.fleet and spec.driver are required", api.ErrorInvalid, nil)
 	}
 	info := workflow.GetInfo(ctx)
 	i := &instance{in: in, log: workflow.GetLogger(ctx)}
@@ -114,13 +114,13 @@ func newInstance(ctx workflow.Context, in api.InstanceInput) (*instance, workflo
 func (i *instance) begin(ctx workflow.Context) {
 	spec, now := i.in.Spec, workflow.Now(ctx)
 	i.state = api.InstanceState{
-		Name: i.in.Name, Fleet: spec.Name,
+		Name: i.in.Name, Fleet: spec.Fleet,
 		State: api.StateBooting, Since: api.Time{Time: now}, Reason: "creation requested",
 		IdleBehavior: api.Run,
 		Type:         i.in.Type.Name, ProviderType: i.in.Type.ProviderType, Price: i.in.Type.Price,
 		CreatedAt: api.Time{Time: now}, Running: []string{},
 	}
-	i.machine = api.Machine{Fleet: spec.Name, Name: i.in.Name, Driver: spec.Driver, Local: spec.Local, SSH: spec.SSH}
+	i.machine = api.Machine{Fleet: spec.Fleet, Name: i.in.Name, Driver: spec.Driver, Local: spec.Local, SSH: spec.SSH}
 	i.tagged = api.Run
 	if found := i.in.Found; found != nil {
 		i.state.State, i.state.Reason = api.StateUnknown, "found in the cloud's list"

@@ -3,6 +3,7 @@ package workflows
 import (
 	"encoding/json"
 	"fmt"
+	"time"
 
 	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/workflow"
@@ -179,13 +180,13 @@ func (i *instance) takesContainers() bool {
 // keepTags writes the idle behavior to the cloud's tag when it differs.
 func (i *instance) keepTags(ctx workflow.Context) {
 	for {
-		i.await(ctx, func() bool { return i.tagged != i.state.IdleBehavior && i.state.CloudID != "" })
+		i.await(ctx, func() bool { return i.tagged != i.state.IdleBehavior && i.state.CloudID != "" && !i.mustLeave() })
 		wanted := i.state.IdleBehavior
 		in := api.TagInput{Machine: i.machine, Behavior: wanted}
-		options := activityOptions(fmt.Sprintf("tag %s: idle behavior %s", i.called(), wanted), forever)
-		options.StartToCloseTimeout, options.RetryPolicy.MaximumAttempts = tagTimeout, tagAttempts
+		options := activityOptions(fmt.Sprintf("tag %s: idle behavior %s", i.called(), wanted), 30*time.Second)
+		options.RetryPolicy.MaximumAttempts = 100
 		err := workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, options), api.TagInstanceActivity, in).Get(ctx, nil)
-		if err != nil && i.state.State != api.StateShutdown && i.state.State != api.StateGone {
+		if err != nil {
 			i.note(ctx, "the idle behavior's tag could not be written: "+reasonOf(err))
 		}
 		i.tagged = wanted

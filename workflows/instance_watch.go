@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
@@ -99,11 +98,6 @@ func (i *instance) called() string {
 
 // where is what the instance is called and where it is.
 func (i *instance) where() string { return i.called() + " at " + i.state.Address }
-
-const (
-	tagTimeout  = 30 * time.Second
-	tagAttempts = 100
-)
 
 // list joins the parts for people.
 func list(parts []string) string {

@@ -24,7 +24,7 @@ func (p *post) signal(workflowID, name string, payload any) { p.add(workflowID, 
 
 // startInstance adds the start of an Instance workflow.
 func (p *post) startInstance(in api.InstanceInput) {
-	p.add(api.InstanceWorkflowID(in.Spec.Name, in.Name), "", in)
+	p.add(api.InstanceWorkflowID(in.Spec.Fleet, in.Name), "", in)
 }
 
 func (p *post) add(workflowID, signal string, payload any) {

@@ -299,8 +299,7 @@ func (w *world) ended() []api.Ended {
 func instanceInput() api.InstanceInput {
 	spec := fleetspec.Default("default")
 	t := spec.InstanceTypes[0]
-	spec.InstanceTypes = nil
-	return api.InstanceInput{Name: "default-abc", Type: t, Spec: spec}
+	return api.InstanceInput{Name: "default-abc", Type: t, Spec: api.InstanceSpecOf(spec)}
 }
 
 func assignment(id string) api.Assignment {

@@ -98,13 +98,36 @@ const (
 type InstanceInput struct {
 	Name string                 `json:"name"`
 	Type fleetspec.InstanceType `json:"type"`
-	// Spec is the fleet's, without its instance types.
-	Spec fleetspec.Spec `json:"spec"`
+	Spec InstanceSpec           `json:"spec"`
 	// Found is set when the instance was not created by this workflow, but found in
 	// the cloud's list: it may be running containers already.
 	Found *Found `json:"found,omitempty"`
 	// Carried is what an earlier run of the same workflow left. Nil in the first.
 	Carried *InstanceCarried `json:"carried,omitempty"`
+}
+
+// InstanceSpec is the part of a fleet's spec that its instances need.
+type InstanceSpec struct {
+	Fleet       string              `json:"fleet"`
+	Driver      string              `json:"driver"`
+	Local       *fleetspec.Local    `json:"local,omitempty"`
+	Timeouts    fleetspec.Timeouts  `json:"timeouts"`
+	Intervals   fleetspec.Intervals `json:"intervals"`
+	BootProbe   string              `json:"boot_probe"`
+	InitCommand string              `json:"init_command,omitempty"`
+	SSH         fleetspec.SSH       `json:"ssh"`
+	Runner      fleetspec.Runner    `json:"runner"`
+	Engine      string              `json:"engine"`
+	// Output has the URL of the store that is used.
+	Output fleetspec.Output `json:"output"`
+}
+
+// InstanceSpecOf returns what the instances of a fleet need.
+func InstanceSpecOf(s fleetspec.Spec) InstanceSpec {
+	return InstanceSpec{
+		Fleet: s.Name, Driver: s.Driver, Local: s.Local, Timeouts: s.Timeouts, Intervals: s.Intervals,
+		BootProbe: s.BootProbe, InitCommand: s.InitCommand, SSH: s.SSH, Runner: s.Runner, Engine: s.Engine, Output: s.Output,
+	}
 }
 
 // Found is an instance in the cloud's list.
