@@ -37,7 +37,7 @@ code: the container does not exist, was refused, or the machines failed it too o
 		Args:    arguments(cobra.ExactArgs(1)), ValidArgsFunction: a.containers(true),
 		RunE: func(c *cobra.Command, args []string) error {
 			return a.with(c, func(ctx context.Context, s *cli.Session) error {
-				return interruptible(func(ctx context.Context) error { return s.Wait(ctx, args[0]) }, ctx)
+				return interruptible(ctx, func(ctx context.Context) error { return s.Wait(ctx, args[0]) })
 			})
 		},
 	}
@@ -62,7 +62,7 @@ one that --attempt says.`,
 			}
 			l.ID = args[0]
 			return a.with(c, func(ctx context.Context, s *cli.Session) error {
-				return interruptible(func(ctx context.Context) error { return s.Logs(ctx, l) }, ctx)
+				return interruptible(ctx, func(ctx context.Context) error { return s.Logs(ctx, l) })
 			})
 		},
 	}

@@ -99,7 +99,7 @@ func (a *app) with(c *cobra.Command, do func(context.Context, *cli.Session) erro
 
 // interruptible ends the context with the first signal, and the process as usual with
 // the second.
-func interruptible(do func(context.Context) error, parent context.Context) error {
+func interruptible(parent context.Context, do func(context.Context) error) error {
 	ctx, stop := signal.NotifyContext(parent, syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	err := do(ctx)

@@ -37,25 +37,26 @@ func (f *Follower) Follow(ctx context.Context) (Ending, error) {
 	watching, stop := context.WithCancel(ctx)
 	defer stop()
 	reader := &reader{follower: f, running: make(chan struct{}), broken: make(chan error, 1)}
+	defer reader.close()
 	var watchers sync.WaitGroup
 	watchers.Go(func() { f.watch(watching, reader) })
 	watchers.Go(func() { reader.run(watching) })
 
-	ended := make(chan error, 1)
+	ended := make(chan struct{})
 	var ending Ending
+	var lost error
 	go func() {
-		var err error
-		ending, err = f.Session.Await(watching, f.Container, f.Screen.Status)
-		ended <- err
+		defer close(ended)
+		ending, lost = f.Session.Await(watching, f.Container, f.Screen.Status)
 	}()
 	var err error
 	select {
-	case err = <-ended:
+	case <-ended:
+		err = lost
 	case err = <-reader.broken:
-		stop()
-		<-ended
 	}
 	stop()
+	<-ended
 	watchers.Wait()
 	f.Screen.Clear()
 	if err != nil {

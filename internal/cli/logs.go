@@ -28,6 +28,7 @@ func (s *Session) Logs(ctx context.Context, l Logs) error {
 	}
 	r := &reader{follower: f, running: make(chan struct{})}
 	r.begin()
+	defer r.close()
 	switch {
 	case !c.Running():
 		var e Ending
@@ -38,6 +39,9 @@ func (s *Session) Logs(ctx context.Context, l Logs) error {
 		_, err = f.Follow(ctx)
 	default:
 		err = r.rest(ctx)
+	}
+	if err == nil && l.Attempt != 0 && !l.Follow {
+		err = r.missing(ctx)
 	}
 	if err != nil {
 		return fmt.Errorf("output of container %s: %w", c.ID, err)

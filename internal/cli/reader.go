@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/url"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -202,11 +203,6 @@ func (r *reader) read(ctx context.Context) error {
 
 // finish shows the rest of the output of a container that has ended.
 func (r *reader) finish(ctx context.Context, e Ending) error {
-	defer func() {
-		if r.store != nil {
-			r.store.Close()
-		}
-	}()
 	if e.Result != nil && (r.follower.Attempt == 0 || r.follower.Attempt == e.Result.Attempts) {
 		r.goTo(e.Result.Attempts)
 		if whole, ok := exact(e.Result); ok && r.offset <= int64(len(whole)) {
@@ -243,6 +239,28 @@ func (r *reader) tail(e Ending, why error) error {
 	}
 	r.follower.Screen.Note(fmt.Sprintf("drover: %s: only the end of the output is shown: %v", r.follower.Container.ID, why))
 	return r.write(e.Result.Output)
+}
+
+// missing is the error for an attempt that has no output.
+func (r *reader) missing(ctx context.Context) error {
+	if r.store == nil || r.offset > 0 {
+		return nil
+	}
+	attempts, err := r.store.Attempts(ctx, r.follower.Container.Fleet, r.follower.Container.ID)
+	if err != nil || slices.Contains(attempts, r.follower.Attempt) {
+		return err
+	}
+	return fmt.Errorf("attempt %d has none; attempts that have: %v", r.follower.Attempt, attempts)
+}
+
+// close releases the store. Nothing is read any more.
+func (r *reader) close() {
+	if r.store == nil {
+		return
+	}
+	if err := r.store.Close(); err != nil {
+		r.follower.Screen.Note("drover: " + err.Error())
+	}
 }
 
 func (r *reader) write(text string) error {

@@ -189,6 +189,7 @@ func (s *Session) wantsDetach(job Job, f *Follower) bool {
 		}
 		answers <- strings.ToLower(strings.TrimSpace(line))
 	}()
+	defer f.Screen.Answered()
 	f.Screen.Ask(fmt.Sprintf("\n%s: cancel or detach? [c/d] ", f.Container.ID))
 	select {
 	case answer := <-answers:

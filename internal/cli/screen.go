@@ -19,6 +19,7 @@ type Screen struct {
 	shown    string // the status that is on the terminal now
 	last     string // the last status that was said
 	partial  bool   // the output ended without a newline
+	asking   bool   // a question waits for its answer
 }
 
 // NewScreen returns a screen. Output may be a terminal as well.
@@ -38,8 +39,9 @@ func (s *Screen) Status(text string) {
 		fmt.Fprintf(s.err, "%s\n", text)
 		return
 	}
-	if s.partial {
-		return // it would be written into the output's last line
+	if s.partial || s.asking {
+		s.last = "" // to be said when it can be
+		return      // it would be written into the output's last line
 	}
 	s.wipe()
 	s.shown = shorten(text, s.width()-1)
@@ -58,12 +60,21 @@ func (s *Screen) Note(text string) {
 	fmt.Fprintf(s.err, "%s\n", OneLine(clean(text)))
 }
 
-// Ask says something without ending the line: the answer comes after it.
+// Ask asks a question in a line of its own: the answer comes after it. No status is
+// shown until Answered.
 func (s *Screen) Ask(text string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.wipe()
 	fmt.Fprint(s.err, text)
+	s.asking = true
+}
+
+// Answered ends a question.
+func (s *Screen) Answered() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.asking = false
 }
 
 // Write writes output, unchanged.

@@ -94,17 +94,16 @@ func (c *child) supervise(first chan<- error) {
 }
 
 // run runs the program once, to its end. Its end is an error.
-func (c *child) run(ready func()) error {
+func (c *child) run(ready func()) (err error) {
 	log, err := os.OpenFile(c.logFile, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
 	if err != nil {
 		return err
 	}
-	defer log.Close()
+	defer func() { err = errors.Join(err, log.Close()) }()
 	r, w, err := os.Pipe()
 	if err != nil {
 		return err
 	}
-	defer r.Close()
 	cmd := exec.Command(c.path, c.args()...)
 	cmd.Env, cmd.Stdout, cmd.Stderr, cmd.ExtraFiles = c.env, w, log, c.files
 	// A group of its own: a Ctrl-C is for drover dev, which stops them in order.
@@ -114,7 +113,7 @@ func (c *child) run(ready func()) error {
 		err = closeErr
 	}
 	if err != nil {
-		return err
+		return errors.Join(err, r.Close())
 	}
 	read := make(chan struct{})
 	go func() {

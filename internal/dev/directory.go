@@ -111,11 +111,10 @@ func tryLock(path string) (*os.File, error) {
 		return nil, err
 	}
 	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		lock.Close()
 		if errors.Is(err, unix.EWOULDBLOCK) {
-			return nil, errHeld
+			return nil, errors.Join(errHeld, lock.Close())
 		}
-		return nil, fmt.Errorf("lock %s: %w", name, err)
+		return nil, errors.Join(fmt.Errorf("lock %s: %w", name, err), lock.Close())
 	}
 	ours, err := lock.Stat()
 	if err == nil {
@@ -131,8 +130,7 @@ func tryLock(path string) (*os.File, error) {
 		_, err = lock.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
 	}
 	if err != nil {
-		lock.Close()
-		return nil, err
+		return nil, errors.Join(err, lock.Close())
 	}
 	return lock, nil
 }
