@@ -175,14 +175,19 @@ func parseListing(out string) api.Listing {
 		switch {
 		case len(fields) == 1 && fields[0] == "broken":
 			l.Broken = true
-		case len(fields) == 1 && api.CheckContainerID(fields[0]) == nil:
+		case len(fields) == 1 && isAttempt(fields[0]):
 			l.Containers = append(l.Containers, fields[0])
-		case len(fields) == 2 && fields[1] == "stale" && api.CheckContainerID(fields[0]) == nil:
+		case len(fields) == 2 && fields[1] == "stale" && isAttempt(fields[0]):
 			l.Containers = append(l.Containers, fields[0])
 			l.Stale = append(l.Stale, fields[0])
 		}
 	}
 	return l
+}
+
+func isAttempt(name string) bool {
+	_, _, err := api.ParseOnInstance(name)
+	return err == nil
 }
 
 // sshFailed makes of a failure over SSH one that is retried, or that says that the

@@ -83,6 +83,9 @@ func (r *remote) run(ctx context.Context, say func(string)) (api.RunContainerRes
 	if err != nil {
 		return api.RunContainerResult{}, err
 	}
+	if end.ExitCode < 0 { // the runner does not know one: the machine failed it
+		return api.RunContainerResult{How: api.Lost, Detail: end.Error}, nil
+	}
 	return api.RunContainerResult{
 		How: api.Exited, WorkflowID: begun.WorkflowID, Detail: end.Error, ExitCode: end.ExitCode, StartedAt: end.StartedAt, FinishedAt: end.FinishedAt,
 		Output: strings.ToValidUTF8(string(tail), "\uFFFD"), OutputTruncated: truncated,
@@ -131,7 +134,7 @@ func (r *remote) start(ctx context.Context) (api.RunContainerResult, error) {
 		return api.RunContainerResult{}, err
 	}
 	var stderr bytes.Buffer
-	err = r.call(ctx, sshexec.Command{Stdin: bytes.NewReader(input), Stderr: &stderr}, "start", r.in.Assignment.Container)
+	err = r.call(ctx, sshexec.Command{Stdin: bytes.NewReader(input), Stderr: &stderr}, "start", r.in.Assignment.OnInstance())
 	var exit *sshexec.ExitError
 	if errors.As(err, &exit) {
 		detail := cmp.Or(strings.TrimSpace(stderr.String()), strings.TrimSpace(exit.Stderr), err.Error())
@@ -154,7 +157,7 @@ func (r *remote) adopt(ctx context.Context) (api.RunContainerResult, error) {
 	if err != nil || known.State != "" {
 		return api.RunContainerResult{}, err
 	}
-	for r.call(ctx, sshexec.Command{}, "kill", id) != nil {
+	for r.call(ctx, sshexec.Command{}, "kill", r.in.Assignment.OnInstance()) != nil {
 		if err := pause(ctx, 5*time.Second); err != nil {
 			return api.RunContainerResult{}, err
 		}
@@ -187,7 +190,7 @@ func (r *remote) follow(ctx context.Context) (tail []byte, truncated bool, err e
 	if err != nil {
 		return nil, false, err
 	}
-	err = r.call(ctx, sshexec.Command{Stdout: writer}, "logs", r.in.Assignment.Container, "--follow", "--offset", fmt.Sprint(offset))
+	err = r.call(ctx, sshexec.Command{Stdout: writer}, "logs", r.in.Assignment.OnInstance(), "--follow", "--offset", fmt.Sprint(offset))
 	var exit *sshexec.ExitError
 	if errors.As(err, &exit) && exit.Status == runnerUnknownID {
 		err = nil // wait will say so
@@ -215,7 +218,7 @@ func (r *remote) wait(ctx context.Context) (ending, error) {
 		out bytes.Buffer
 		end ending
 	)
-	if err := r.call(ctx, sshexec.Command{Stdout: &out}, "wait", r.in.Assignment.Container); err != nil {
+	if err := r.call(ctx, sshexec.Command{Stdout: &out}, "wait", r.in.Assignment.OnInstance()); err != nil {
 		return end, err
 	}
 	if err := json.Unmarshal(out.Bytes(), &end); err != nil {
@@ -235,7 +238,7 @@ func (a *Activities) KillContainer(ctx context.Context, in api.KillInput) (bool,
 		return false, err
 	}
 	for {
-		err := r.call(ctx, sshexec.Command{}, "kill", in.Container)
+		err := r.call(ctx, sshexec.Command{}, "kill", in.Assignment.OnInstance())
 		if err == nil {
 			return true, nil
 		}

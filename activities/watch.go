@@ -77,7 +77,10 @@ func (w *watcher) look(ctx context.Context) (api.WatchResult, bool) {
 // know. Containers start and end all the time, so the workflow is asked before it is
 // woken.
 func (w *watcher) lists(ctx context.Context, listing api.Listing) bool {
-	unknown := func(id string) bool { return !slices.Contains(w.known, id) }
+	unknown := func(name string) bool {
+		id, _, err := api.ParseOnInstance(name)
+		return err == nil && !slices.Contains(w.known, id)
+	}
 	if !slices.ContainsFunc(listing.Containers, unknown) {
 		return false
 	}

@@ -114,7 +114,7 @@ func (i *instance) start(ctx workflow.Context, assignment api.Assignment) {
 
 // ran records that an attempt has ended on the instance.
 func (i *instance) ran(ctx workflow.Context, a *attempt, r api.RunContainerResult) {
-	i.forget = append(i.forget, a.Container)
+	i.forget = append(i.forget, a.OnInstance())
 	if r.How == api.Exited {
 		took := r.FinishedAt.Sub(r.StartedAt)
 		i.mail.outcome(api.WorkflowOf(a.Container, a.WorkflowID+r.WorkflowID), api.Outcome{Result: &api.ContainerResult{
@@ -151,7 +151,7 @@ func (i *instance) kill(ctx workflow.Context, id string) {
 	a := i.attempts[at]
 	a.killing = true
 	timeouts := i.in.Spec.Timeouts
-	in := api.KillInput{Machine: i.machine, Container: id, Interval: timeouts.Signal, Timeout: timeouts.Term}
+	in := api.KillInput{Machine: i.machine, Assignment: a.Assignment, Interval: timeouts.Signal, Timeout: timeouts.Term}
 	options := activityOptions("kill container "+id, timeouts.Term.D()+time.Minute)
 	options.HeartbeatTimeout = heartbeatTimeout
 	killed := workflow.ExecuteActivity(workflow.WithActivityOptions(i.runs, options), api.KillContainerActivity, in)

@@ -66,11 +66,13 @@ func (i *instance) watched(ctx workflow.Context, result api.WatchResult, known [
 // observe takes in a listing of what runs on the instance: a container that nobody
 // here started was started by a predecessor, and is adopted.
 func (i *instance) observe(ctx workflow.Context, listing api.Listing, known []string) {
-	for _, id := range listing.Containers {
-		if !slices.Contains(known, id) && !slices.Contains(i.known(), id) {
-			i.note(ctx, fmt.Sprintf("adopted container %s, found on the instance", id))
-			i.start(ctx, api.Assignment{Container: id, Attempt: 1, Label: "(adopted)", QueuedAt: workflow.Now(ctx), Adopted: true})
+	for _, name := range listing.Containers {
+		id, attempt, err := api.ParseOnInstance(name)
+		if err != nil || slices.Contains(known, id) || slices.Contains(i.known(), id) {
+			continue
 		}
+		i.note(ctx, fmt.Sprintf("adopted container %s, found on the instance", id))
+		i.start(ctx, api.Assignment{Container: id, Attempt: attempt, Label: "(adopted)", QueuedAt: workflow.Now(ctx), Adopted: true})
 	}
 	if listing.Broken && !i.broken {
 		i.drain(ctx, "the instance says that it can't run containers")

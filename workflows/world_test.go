@@ -124,7 +124,7 @@ func (w *world) runContainer(ctx context.Context, in api.RunContainerInput) (api
 }
 
 func (w *world) killContainer(_ context.Context, in api.KillInput) (bool, error) {
-	w.note("kill " + in.Container)
+	w.note("kill " + in.Assignment.Container)
 	if w.kill != nil {
 		return w.kill(in)
 	}

@@ -87,6 +87,7 @@ type CopyRunnerInput struct {
 // Listing is what the runner says about an instance: the result of the RunProbe
 // activity.
 type Listing struct {
+	// Containers are attempts, as Assignment.OnInstance names them.
 	Containers []string `json:"containers,omitempty"`
 	// Stale are those of Containers whose supervisor is gone.
 	Stale []string `json:"stale,omitempty"`
@@ -150,8 +151,8 @@ type RunContainerResult struct {
 // KillInput is the input of the KillContainer activity, which returns whether the
 // container no longer runs.
 type KillInput struct {
-	Machine   Machine `json:"machine"`
-	Container string  `json:"container"`
+	Machine    Machine    `json:"machine"`
+	Assignment Assignment `json:"assignment"`
 	// Interval is the time from one SIGTERM to the next, Timeout until it is given up.
 	Interval fleetspec.Duration `json:"interval"`
 	Timeout  fleetspec.Duration `json:"timeout"`

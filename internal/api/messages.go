@@ -2,6 +2,9 @@ package api
 
 import (
 	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
 	"time"
 
 	"drover/internal/fleetspec"
@@ -49,6 +52,27 @@ type Assignment struct {
 	Share float64 `json:"share"`
 	// Adopted marks a container that was found on the instance.
 	Adopted bool `json:"adopted,omitempty"`
+}
+
+// OnInstance is what the runner calls the attempt. It starts a name once, so that the
+// attempts after the first need names of their own.
+func (a Assignment) OnInstance() string {
+	if a.Attempt > 1 {
+		return fmt.Sprintf("%s~%d", a.Container, a.Attempt)
+	}
+	return a.Container
+}
+
+// ParseOnInstance returns the container and the attempt that the runner calls so.
+func ParseOnInstance(name string) (container string, attempt int, err error) {
+	container, suffix, numbered := strings.Cut(name, "~")
+	attempt = 1
+	if numbered {
+		if attempt, err = strconv.Atoi(suffix); err != nil || attempt < 2 {
+			return "", 0, fmt.Errorf("%q is not the name of an attempt", name)
+		}
+	}
+	return container, attempt, CheckContainerID(container)
 }
 
 // Orders is what a Fleet tells one of its Instances. The seq rises by one from

@@ -136,6 +136,9 @@ var containerIDPattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$`)
 
 // CheckContainerID says what is wrong with a container's ID, if anything.
 func CheckContainerID(id string) error {
+	if id == "broken" {
+		return fmt.Errorf("container ID %q is not allowed: it has a meaning in what the runner prints", id)
+	}
 	if !containerIDPattern.MatchString(id) {
 		return fmt.Errorf("container ID %q is not allowed: 1 to 100 letters, digits, dots, dashes and underscores, a letter or digit first", id)
 	}
