@@ -158,7 +158,7 @@ func TestDestroyReportsContainersLostOnlyWhenTheInstanceIsGone(t *testing.T) {
 	tries := 0
 	w.destroy = func() error {
 		assert.Empty(t, w.ended(), "fencing: nothing is lost while the instance may exist")
-		if tries++; tries < 20 {
+		if tries++; tries < 9 {
 			return temporal.NewApplicationErrorWithOptions("throttled", "again", temporal.ApplicationErrorOptions{NextRetryDelay: 10 * time.Second})
 		}
 		return nil
@@ -169,7 +169,7 @@ func TestDestroyReportsContainersLostOnlyWhenTheInstanceIsGone(t *testing.T) {
 	assert.Equal(t, "destroyed: on fire (by ann)", state.Reason)
 	require.Len(t, w.ended(), 1)
 	assert.Equal(t, api.Lost, w.ended()[0].How)
-	assert.Equal(t, 20, tries)
+	assert.Equal(t, 9, tries)
 }
 
 func TestAnInstanceThatDisappearsLosesItsContainers(t *testing.T) {

@@ -2,7 +2,6 @@ package workflows
 
 import (
 	"errors"
-	"math"
 	"time"
 
 	"go.temporal.io/sdk/temporal"
@@ -15,7 +14,7 @@ func activityOptions(summary string, startToClose time.Duration) workflow.Activi
 	return workflow.ActivityOptions{
 		ScheduleToCloseTimeout: forever,
 		StartToCloseTimeout:    startToClose,
-		RetryPolicy:            &temporal.RetryPolicy{InitialInterval: time.Second, BackoffCoefficient: 1, MaximumAttempts: unlimited},
+		RetryPolicy:            &temporal.RetryPolicy{InitialInterval: time.Second, BackoffCoefficient: 1},
 		Summary:                summary,
 	}
 }
@@ -52,10 +51,6 @@ func letOthersRun(ctx workflow.Context) {
 // heartbeatTimeout is how long after a worker's sudden death its long activities
 // are given to another.
 const heartbeatTimeout = 20 * time.Second
-
-// unlimited is how often things are tried. (The default of Temporal's test environment
-// is 10, that of its servers no limit.)
-const unlimited = math.MaxInt32
 
 // forever bounds activities that last as long as what they watch.
 const forever = 10 * 365 * 24 * time.Hour
