@@ -1,6 +1,7 @@
 package workflows
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"time"
@@ -38,6 +39,7 @@ type container struct {
 	// cancelled: the user wants it ended.
 	cancelled bool
 	requests  int
+	note      string // that a person should see
 }
 
 func newContainer(ctx workflow.Context, input json.RawMessage) (*container, error) {
@@ -71,7 +73,7 @@ func (c *container) submit(ctx workflow.Context) error {
 	return c.ask(ctx, "submit to fleet "+c.spec.Fleet, api.Request{
 		Kind: api.Submit, Priority: c.spec.Priority, QueuedAt: c.state.QueuedAt.Time,
 		VCPUs: c.spec.VCPUs, Memory: c.spec.Memory, Scratch: c.spec.Scratch, GPUs: c.spec.GPUs,
-		Preemptible: c.spec.Preemptible, Attempts: c.spec.Attempts, Label: c.spec.Label(48),
+		Preemptible: c.spec.Preemptible, Attempts: c.spec.Attempts, Image: c.spec.Image != "", Label: c.spec.Label(48),
 	})
 }
 
@@ -128,9 +130,9 @@ func (c *container) takePriorities(ctx workflow.Context) {
 		}
 		var priority int
 		if err := json.Unmarshal(value.Payload().GetData(), &priority); err != nil {
-			text := fmt.Sprintf("ignored signal %s: %q is not an integer", api.SignalSetPriority, value.Payload().GetData())
-			workflow.GetLogger(ctx).Warn(text)
-			c.status(ctx, text)
+			c.note = fmt.Sprintf("ignored signal %s: %q is not an integer", api.SignalSetPriority, value.Payload().GetData())
+			workflow.GetLogger(ctx).Warn(c.note)
+			c.show(ctx)
 			continue
 		}
 		c.state.Priority = priority
@@ -184,7 +186,7 @@ func (c *container) conclude(ctx workflow.Context) (api.ContainerResult, error) 
 	case o.Failed != "":
 		return api.ContainerResult{}, c.failed(ctx, temporal.NewNonRetryableApplicationError(o.Failed, api.ErrorFailed, nil))
 	case o.Result == nil:
-		c.end(ctx, api.ContainerCancelled, "cancelled before it started")
+		c.end(ctx, api.ContainerCancelled, cmp.Or(o.Story, "cancelled before it started"))
 		return api.ContainerResult{}, temporal.NewCanceledError()
 	}
 	r := *o.Result
@@ -229,7 +231,7 @@ func (c *container) status(ctx workflow.Context, status string) {
 // show puts the state into the workflow's current details.
 func (c *container) show(ctx workflow.Context) {
 	s := c.state
-	workflow.SetCurrentDetails(ctx, fmt.Sprintf("**%s**%s\n\n- command: `%s`\n- fleet: %s; instance: %s; priority: %d\n- asks for: %g vCPUs, %s memory, %s scratch, %d GPUs\n",
+	workflow.SetCurrentDetails(ctx, fmt.Sprintf("**%s**%s\n\n- command: `%s`\n- fleet: %s; instance: %s; priority: %d\n- asks for: %g vCPUs, %s memory, %s scratch, %d GPUs\n%s\n",
 		s.State, because(s.Status), s.Command, s.Fleet, orNone(s.Instance), s.Priority,
-		c.spec.VCPUs, c.spec.Memory, c.spec.Scratch, c.spec.GPUs))
+		c.spec.VCPUs, c.spec.Memory, c.spec.Scratch, c.spec.GPUs, c.note))
 }

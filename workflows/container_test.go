@@ -58,9 +58,13 @@ func TestBadContainersAreRefusedInOneLine(t *testing.T) {
 	for input, want := range map[string]string{
 		`{}`:                                      "command: is empty; allowed: a list that begins with a program",
 		`{"command": []}`:                         "command: is empty; allowed: a list that begins with a program",
-		`{"command": ["a"], "vcpus": 0}`:          "vcpus: 0 is not allowed: a number above 0",
-		`{"command": ["a"], "attempts": 0}`:       "attempts: 0 is not allowed: 1 or more",
+		`{"command": ["a"], "vcpus": 0}`:          "vcpus: 0 is not allowed: a number above 0, and at most 1000000",
+		`{"command": ["a"], "attempts": 0}`:       "attempts: 0 is not allowed: 1 to 100",
 		`{"command": ["a"], "memory": "4XB"}`:     `"4XB" is not a size`,
+		`{"command": ["a"], "vcpus": "2"}`:        "vcpus: a JSON string is not allowed here",
+		`{"command": ["a"], "fleet": "ü"}`:        `fleet: "ü" is not the name of a fleet`,
+		`{"command": ["a"], "gpus": -1}`:          "gpus: -1 is not allowed: 0 or more",
+		`[]`:                                      "the spec: a JSON array is not allowed here",
 		`{"comand": ["a"]}`:                       `unknown field "comand"; allowed: fleet, command, image`,
 		`{"command": ["a"], "fleet": "nowhere"}`:  `fleet "nowhere" does not exist; fleets: default`,
 		`{"command": ["a"], "env": {"A=B": "x"}}`: "env: a name is empty or contains '='",
@@ -112,7 +116,8 @@ func TestPrioritiesArePassedOnAndNonsenseIsSaid(t *testing.T) {
 	w := newWorld(t)
 	w.signal(time.Second, api.SignalSetPriority, "high")
 	w.after(2*time.Second, func() {
-		assert.Equal(t, `ignored signal set-priority: "\"high\"" is not an integer`, query[api.ContainerState](w).Status)
+		assert.Contains(t, w.details(), `ignored signal set-priority: "\"high\"" is not an integer`)
+		assert.Equal(t, "submitted to fleet default", query[api.ContainerState](w).Status)
 	})
 	w.signal(3*time.Second, api.SignalSetPriority, 5)
 	w.signal(4*time.Second, api.SignalOutcome, api.Outcome{Result: &api.ContainerResult{}})

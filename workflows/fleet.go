@@ -85,6 +85,8 @@ type member struct {
 type machine struct {
 	api.CarriedInstance
 	containers int
+	// strangers run on it, and are not known to the fleet (yet).
+	strangers []string
 }
 
 func newFleet(ctx workflow.Context, in api.FleetInput) (*fleet, error) {

@@ -53,7 +53,7 @@ func (m *machine) phase() schedule.Phase {
 	switch {
 	case m.State == api.StateShutdown || m.State == api.StateGone || m.Leaving || m.Behavior == api.Drain:
 		return schedule.Leaving
-	case m.Behavior == api.Hold || m.State == api.StateUnknown:
+	case m.Behavior == api.Hold || m.State == api.StateUnknown || len(m.strangers) > 0:
 		return schedule.Parked
 	case m.State == api.StateBooting && !m.Accepted:
 		return schedule.Creating

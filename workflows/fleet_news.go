@@ -3,12 +3,14 @@ package workflows
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
 	"go.temporal.io/sdk/workflow"
 
 	"drover/internal/api"
+	"drover/internal/fleetspec"
 	"drover/internal/schedule"
 )
 
@@ -63,16 +65,25 @@ func (f *fleet) submit(ctx workflow.Context, known *member, r api.Request) {
 		f.tell(to, api.Outcome{Refused: fmt.Sprintf("fleet %s is being deleted", f.spec.Name)})
 		return
 	}
+	if r.Image && f.spec.Engine == fleetspec.EngineProcess {
+		f.tell(to, api.Outcome{Refused: fmt.Sprintf("fleet %s runs no images: its engine is %s; allowed: a container without an image, or a fleet with engine docker or podman",
+			f.spec.Name, f.spec.Engine)})
+		return
+	}
 	if err := schedule.Check(shape, f.types); err != nil {
 		f.tell(to, api.Outcome{Refused: fmt.Sprintf("fleet %s can't run it: %v", f.spec.Name, err)})
 		return
 	}
 	f.nextOrder++
 	f.totals.Submitted++
-	f.add(&member{
+	c := &member{
 		Container: schedule.Container{ID: r.ID, Shape: f.shape(shape), Priority: r.Priority, Order: f.nextOrder},
 		attempts:  r.Attempts, queuedAt: r.QueuedAt, label: r.Label, workflow: r.WorkflowID, at: -1,
-	})
+	}
+	f.add(c)
+	for _, m := range f.instances {
+		f.claim(m) // it may run there since before this fleet was created
+	}
 }
 
 // cancel takes a container from the queue, or has it killed.
@@ -96,6 +107,10 @@ func (f *fleet) cancel(c *member, r api.Request) {
 func (f *fleet) report(ctx workflow.Context, r api.Report) {
 	f.news = true
 	f.received++
+	if r.Instance == "" || r.Type == "" || r.Seq == 0 {
+		f.log.Warn("ignored a report without instance, type or number")
+		return
+	}
 	m := f.byName[r.Instance]
 	if m == nil {
 		if r.Gone {
@@ -122,9 +137,8 @@ func (f *fleet) report(ctx workflow.Context, r api.Report) {
 	} else if r.Gone && r.BootOutcome == api.BootFailure {
 		f.learnt.CreateFailed(m.Type, r.Reason, false, workflow.Now(ctx))
 	}
-	for _, id := range r.Running {
-		f.runsOn(m, id)
-	}
+	m.strangers = r.Running
+	f.claim(m)
 	for _, ended := range r.Ended {
 		f.ended(m, ended)
 	}
@@ -136,19 +150,22 @@ func (f *fleet) report(ctx workflow.Context, r api.Report) {
 	}
 }
 
-// runsOn folds in that a container runs on an instance, which a fleet that was created
-// anew does not know.
-func (f *fleet) runsOn(m *machine, id string) {
-	c := f.byID[id]
-	if c == nil || c.Binding == schedule.Running {
-		return
-	}
-	c.Binding, c.Instance = schedule.Running, m.Name
-	c.attempt++
-	m.containers++
-	if c.cancel {
-		m.Orders.Kill = append(m.Orders.Kill, id)
-	}
+// claim binds the containers that an instance says it runs, and that this fleet, when
+// it was created anew, thinks are queued. Until the others have submitted themselves
+// again, the instance has strangers and takes nothing.
+func (f *fleet) claim(m *machine) {
+	m.strangers = slices.DeleteFunc(m.strangers, func(id string) bool {
+		c := f.byID[id]
+		if c == nil {
+			return false
+		}
+		if c.Binding != schedule.Running {
+			c.Binding, c.Instance = schedule.Running, m.Name
+			c.attempt++
+			m.containers++
+		}
+		return true
+	})
 }
 
 // refused folds in why the cloud did not create an instance.
@@ -197,7 +214,7 @@ func (f *fleet) ended(m *machine, e api.Ended) {
 	case c.cancel:
 		f.totals.Cancelled++
 		f.remove(c)
-		f.tell(to, api.Outcome{Cancelled: true})
+		f.tell(to, api.Outcome{Cancelled: true, Story: fmt.Sprintf("cancelled; attempt %d on %s: %s%s", c.attempt, m.Name, e.How, because(e.Detail))})
 		return
 	}
 	story := append(f.stories[c.ID], fmt.Sprintf("attempt %d on %s: %s%s", c.attempt, m.Name, e.How, because(e.Detail)))

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	sdkpb "go.temporal.io/api/sdk/v1"
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/testsuite"
@@ -258,6 +259,15 @@ func query[T any](w *world) T {
 	require.NoError(w.t, err)
 	require.NoError(w.t, answer.Get(&state))
 	return state
+}
+
+// details are what the Web UI shows on top of the workflow's page.
+func (w *world) details() string {
+	var metadata sdkpb.WorkflowMetadata
+	answer, err := w.env.QueryWorkflow("__temporal_workflow_metadata")
+	require.NoError(w.t, err)
+	require.NoError(w.t, answer.Get(&metadata))
+	return metadata.GetCurrentDetails()
 }
 
 // live runs the Instance workflow to its end.

@@ -1,9 +1,11 @@
 package api
 
 import (
+	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
-	"math"
+	"regexp"
 	"strings"
 	"time"
 
@@ -54,31 +56,54 @@ func (s *ContainerSpec) UnmarshalJSON(data []byte) error {
 	d := json.NewDecoder(strings.NewReader(string(data)))
 	d.DisallowUnknownFields()
 	if err := d.Decode(&p); err != nil {
-		return fmt.Errorf("container spec: %w; allowed: fleet, command, image, env, vcpus, memory, scratch, gpus, priority, preemptible, timeout, attempts",
-			err)
+		return specError(err)
 	}
 	*s = ContainerSpec(p)
 	return nil
 }
 
+// specError says in one line, and in the spec's words, what the decoder found.
+func specError(err error) error {
+	var mistyped *json.UnmarshalTypeError
+	if errors.As(err, &mistyped) {
+		where := cmp.Or(mistyped.Field, "the spec")
+		return fmt.Errorf("container spec: %s: a JSON %s is not allowed here", where, mistyped.Value)
+	}
+	return fmt.Errorf("container spec: %w; allowed: fleet, command, image, env, vcpus, memory, scratch, gpus, priority, preemptible, timeout, attempts",
+		err)
+}
+
+// Bounds of what a spec may ask for: far beyond any machine, and far from overflow.
+const (
+	maxVCPUs    = 1e6
+	maxAttempts = 100
+	maxBytes    = 1 << 60
+)
+
 // Validate says, in one line, what is wrong with the spec, if anything.
 func (s ContainerSpec) Validate() error {
 	switch {
-	case s.Fleet == "":
-		return fmt.Errorf("fleet: is empty; allowed: the name of a fleet")
+	case !fleetNamePattern.MatchString(s.Fleet):
+		return fmt.Errorf("fleet: %q is not the name of a fleet; allowed: 1 to 40 lower-case letters, digits and dashes", s.Fleet)
 	case len(s.Command) == 0 || s.Command[0] == "":
 		return fmt.Errorf("command: is empty; allowed: a list that begins with a program")
-	case !(s.VCPUs > 0) || math.IsInf(s.VCPUs, 0) || s.VCPUs > 1e6:
-		return fmt.Errorf("vcpus: %v is not allowed: a number above 0", s.VCPUs)
-	case s.Memory < 0 || s.Scratch < 0 || s.GPUs < 0:
-		return fmt.Errorf("memory, scratch and gpus: must not be negative")
+	case !(s.VCPUs > 0 && s.VCPUs <= maxVCPUs):
+		return fmt.Errorf("vcpus: %v is not allowed: a number above 0, and at most 1000000", s.VCPUs)
+	case s.Memory < 0 || s.Memory > maxBytes:
+		return fmt.Errorf("memory: %d is not allowed: a size of 0 or more, at most 1EiB", int64(s.Memory))
+	case s.Scratch < 0 || s.Scratch > maxBytes:
+		return fmt.Errorf("scratch: %d is not allowed: a size of 0 or more, at most 1EiB", int64(s.Scratch))
+	case s.GPUs < 0 || s.GPUs > maxVCPUs:
+		return fmt.Errorf("gpus: %d is not allowed: 0 or more", s.GPUs)
 	case s.Timeout < 0:
 		return fmt.Errorf("timeout: %v is negative; allowed: a duration such as 1h, or 0 for no limit", s.Timeout)
-	case s.Attempts < 1:
-		return fmt.Errorf("attempts: %d is not allowed: 1 or more", s.Attempts)
+	case s.Attempts < 1 || s.Attempts > maxAttempts:
+		return fmt.Errorf("attempts: %d is not allowed: 1 to %d", s.Attempts, maxAttempts)
 	}
 	return s.validateStrings()
 }
+
+var fleetNamePattern = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$`)
 
 func (s ContainerSpec) validateStrings() error {
 	for _, arg := range s.Command {

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -44,7 +45,7 @@ func (s *SetIdleBehavior) UnmarshalJSON(data []byte) error {
 		if err := json.Unmarshal(data, &p.Behavior); err != nil {
 			return err
 		}
-	} else if err := json.Unmarshal(data, &p); err != nil {
+	} else if err := strictly(data, &p); err != nil {
 		return fmt.Errorf(`%w; allowed: "run", "hold", "drain" or {"behavior": …, "reason": …, "by": …}`, err)
 	}
 	if _, err := ParseBehavior(string(p.Behavior)); err != nil {
@@ -69,11 +70,18 @@ func (d *Destroy) UnmarshalJSON(data []byte) error {
 		if err := json.Unmarshal(data, &p.Reason); err != nil {
 			return err
 		}
-	} else if err := json.Unmarshal(data, &p); err != nil {
+	} else if err := strictly(data, &p); err != nil {
 		return fmt.Errorf(`%w; allowed: a reason as a string, {"reason": …, "by": …}, or nothing`, err)
 	}
 	*d = Destroy(p)
 	return nil
+}
+
+// strictly decodes JSON, and refuses keys that there are not.
+func strictly(data []byte, into any) error {
+	d := json.NewDecoder(bytes.NewReader(data))
+	d.DisallowUnknownFields()
+	return d.Decode(into)
 }
 
 // The states of an instance.

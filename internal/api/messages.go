@@ -24,6 +24,8 @@ type Request struct {
 	GPUs        int            `json:"gpus,omitempty"`
 	Preemptible bool           `json:"preemptible,omitempty"`
 	Attempts    int            `json:"attempts,omitempty"`
+	// Image: it has one.
+	Image bool `json:"image,omitempty"`
 	// Label is the command, shortened, for people.
 	Label    string    `json:"label,omitempty"`
 	QueuedAt time.Time `json:"queued_at,omitzero"`
@@ -146,11 +148,14 @@ const (
 	Unwanted    EndKind = "unwanted"     // its workflow has closed; nothing was started
 )
 
-// Outcome is the end of a container, told to its workflow. Exactly one field is set.
+// Outcome is the end of a container, told to its workflow. One of Result, Cancelled, Failed
+// and Refused is set.
 type Outcome struct {
 	Result *ContainerResult `json:"result,omitempty"`
-	// Cancelled: it was taken from the queue, nothing ran.
+	// Cancelled: it has no result; nothing of it runs.
 	Cancelled bool `json:"cancelled,omitempty"`
+	// Story says, with Cancelled, what became of its last attempt, if there was one.
+	Story string `json:"story,omitempty"`
 	// Failed says why no further attempt is made.
 	Failed string `json:"failed,omitempty"`
 	// Refused says why it can't run in this fleet.
