@@ -135,7 +135,7 @@ func (a *Activities) DestroyInstance(ctx context.Context, in api.DestroyInput) e
 	m := in.Machine
 	driver, err := a.driver(m.Fleet, m.Driver, m.Local)
 	if err != nil {
-		return err
+		return again(in.Retry.D(), err) // another worker may know the driver
 	}
 	if err := driver.Destroy(ctx, m.Name); err != nil {
 		return again(in.Retry.D(), err)

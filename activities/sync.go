@@ -83,7 +83,7 @@ func (a *Activities) compare(ctx context.Context, driver cloud.Driver, fleet str
 		}
 	}
 	for _, i := range state.Instances {
-		if i.CloudID == "" || slices.ContainsFunc(instances, func(c cloud.Instance) bool { return c.Name == i.Name }) {
+		if slices.ContainsFunc(instances, func(c cloud.Instance) bool { return c.Name == i.Name }) {
 			continue
 		}
 		runs, err := a.runs(ctx, api.InstanceWorkflowID(fleet, i.Name))

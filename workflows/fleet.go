@@ -21,11 +21,9 @@ func Fleet(ctx workflow.Context, in api.FleetInput) (api.FleetState, error) {
 	if err != nil {
 		return api.FleetState{}, err
 	}
+	ctx = f.deleteWhenCancelled(ctx)
 	for !f.over() {
 		f.awaitNews(ctx)
-		if ctx.Err() != nil {
-			return f.answer(), ctx.Err()
-		}
 		if letOthersRun(ctx); f.mustContinue(ctx) {
 			return f.answer(), f.continueAsNew(ctx)
 		}
@@ -78,7 +76,8 @@ type member struct {
 	label    string
 	workflow string // its ID, when it is not the usual one
 	cancel   bool
-	at       int // its index in the world that was decided on; -1: none
+	again    bool // it was submitted before this fleet was created
+	at       int  // its index in the world that was decided on; -1: none
 }
 
 // machine is an instance as the fleet sees it.
@@ -87,6 +86,8 @@ type machine struct {
 	containers int
 	// strangers run on it, and are not known to the fleet (yet).
 	strangers []string
+	// reported: it has said what it runs.
+	reported bool
 }
 
 func newFleet(ctx workflow.Context, in api.FleetInput) (*fleet, error) {
@@ -110,16 +111,28 @@ func newFleet(ctx workflow.Context, in api.FleetInput) (*fleet, error) {
 	if err := f.handle(ctx); err != nil {
 		return nil, err
 	}
-	f.listen(ctx)
-	workflow.GoNamed(ctx, "prepare", f.prepare)
-	workflow.GoNamed(ctx, "sync", f.sync)
 	err := workflow.UpsertTypedSearchAttributes(ctx, api.AttributeFleet.ValueSet(f.spec.Name), api.AttributeState.ValueSet("active"))
 	return f, err
 }
 
 // over reports whether the fleet has been deleted and nothing of it is left.
 func (f *fleet) over() bool {
-	return f.deleting && len(f.containers) == 0 && len(f.instances) == 0
+	return f.deleting && len(f.containers) == 0 && len(f.instances) == 0 && len(f.outbox) == 0
+}
+
+// deleteWhenCancelled returns a context that outlives a cancellation of the workflow,
+// which is an order to delete the fleet once its containers have ended.
+func (f *fleet) deleteWhenCancelled(outer workflow.Context) workflow.Context {
+	ctx, _ := workflow.NewDisconnectedContext(outer)
+	workflow.GoNamed(ctx, "cancellation", func(ctx workflow.Context) {
+		if workflow.Await(ctx, func() bool { return outer.Err() != nil }) == nil {
+			f.deleting, f.news = true, true
+		}
+	})
+	f.listen(ctx)
+	workflow.GoNamed(ctx, "prepare", f.prepare)
+	workflow.GoNamed(ctx, "sync", f.sync)
+	return ctx
 }
 
 // awaitNews blocks until something has come in or a decision is due.
@@ -143,7 +156,7 @@ func (f *fleet) prepare(ctx workflow.Context) {
 	for {
 		spec := f.spec
 		options := activityOptions("prepare fleet "+spec.Name, time.Minute)
-		options.RetryPolicy.MaximumInterval, options.RetryPolicy.BackoffCoefficient = time.Minute, 2
+		options.RetryPolicy.MaximumAttempts = 2
 		err := workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, options), api.PrepareFleetActivity, spec).Get(ctx, &f.ready)
 		if ctx.Err() != nil {
 			return
@@ -159,13 +172,21 @@ func (f *fleet) prepare(ctx workflow.Context) {
 			f.problem = reasonOf(err)
 			f.log.Error("the fleet can't work", "error", err)
 		}
-		f.prepareAgain(ctx, spec)
+		f.prepareAgain(ctx, spec, err != nil)
 	}
 }
 
-// prepareAgain blocks until the spec that was prepared is no longer the fleet's.
-func (f *fleet) prepareAgain(ctx workflow.Context, was fleetspec.Spec) {
-	err := workflow.Await(ctx, func() bool { return len(fleetspec.Diff(was, f.spec)) > 0 })
+// prepareAgain blocks until the spec that was prepared is no longer the fleet's, or,
+// after a failure, until it is time to try again.
+func (f *fleet) prepareAgain(ctx workflow.Context, was fleetspec.Spec, failed bool) {
+	changed := func() bool { return len(fleetspec.Diff(was, f.spec)) > 0 }
+	var err error
+	if failed {
+		options := workflow.AwaitOptions{Timeout: time.Minute, TimerOptions: workflow.TimerOptions{Summary: "until the fleet is prepared again"}}
+		_, err = workflow.AwaitWithOptions(ctx, options, changed)
+	} else {
+		err = workflow.Await(ctx, changed)
+	}
 	if err != nil {
 		f.log.Debug("no longer waiting for a new spec", "error", err)
 	}
@@ -176,7 +197,7 @@ func (f *fleet) prepareAgain(ctx workflow.Context, was fleetspec.Spec) {
 func (f *fleet) mustContinue(ctx workflow.Context) bool {
 	info := workflow.GetInfo(ctx)
 	long := info.GetContinueAsNewSuggested() || f.received > 8000
-	return long && f.prepared && workflow.AllHandlersFinished(ctx)
+	return long && workflow.AllHandlersFinished(ctx)
 }
 
 // continueAsNew starts this workflow's next run, which carries on where this one is.

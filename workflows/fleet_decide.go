@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -37,8 +38,12 @@ func (f *fleet) decide(ctx workflow.Context) {
 	for k, m := range f.instances {
 		f.world.Instances[k] = schedule.Instance{Name: m.Name, Type: m.Type, Phase: m.phase(), IdleSince: m.IdleSince}
 	}
+	waits := f.awaitsListings()
 	for k, c := range f.containers {
 		f.world.Containers[k], c.at = c.Container, k
+		if c.again && waits && c.Binding == schedule.Queued {
+			f.world.Containers[k].Priority = -1 // it may run on one of them
+		}
 	}
 	if !f.prepared {
 		f.decision, f.wake = schedule.Decision{}, time.Time{}
@@ -46,6 +51,12 @@ func (f *fleet) decide(ctx workflow.Context) {
 	}
 	f.decision = schedule.Decide(&f.world)
 	f.wake = f.decision.Wake
+}
+
+// awaitsListings reports whether an instance that was found in the cloud's list has not
+// said yet what runs on it.
+func (f *fleet) awaitsListings() bool {
+	return slices.ContainsFunc(f.instances, func(m *machine) bool { return m.State == api.StateUnknown && !m.reported })
 }
 
 // phase is the instance's state in the scheduler's terms.

@@ -21,7 +21,14 @@ func (f *fleet) requeue(c *member) {
 
 // takeBack queues again what an instance was given and did not start.
 func (f *fleet) takeBack(m *machine, id string) {
-	if c := f.byID[id]; c != nil && c.Instance == m.Name && c.Binding == schedule.Running {
+	c := f.byID[id]
+	switch {
+	case c == nil || c.Instance != m.Name || c.Binding != schedule.Running:
+	case c.cancel:
+		f.totals.Cancelled++
+		f.remove(c)
+		f.tell(api.WorkflowOf(c.ID, c.workflow), api.Outcome{Cancelled: true})
+	default:
 		c.attempt--
 		f.requeue(c)
 	}
@@ -54,9 +61,9 @@ func (f *fleet) addInstance(name, instanceType string) *machine {
 // removeInstance forgets an instance that is gone. What was sent to it and never
 // arrived was not started there.
 func (f *fleet) removeInstance(m *machine) {
-	for _, c := range f.containers {
+	for _, c := range slices.Clone(f.containers) {
 		f.takeBack(m, c.ID)
-		if c.Instance == m.Name {
+		if c.Instance == m.Name && c.Binding == schedule.Assigned {
 			f.requeue(c)
 		}
 	}

@@ -79,6 +79,7 @@ func (f *fleet) submit(ctx workflow.Context, known *member, r api.Request) {
 	c := &member{
 		Container: schedule.Container{ID: r.ID, Shape: f.shape(shape), Priority: r.Priority, Order: f.nextOrder},
 		attempts:  r.Attempts, queuedAt: r.QueuedAt, label: r.Label, workflow: r.WorkflowID, at: -1,
+		again: r.QueuedAt.Before(f.since.Add(-time.Second)),
 	}
 	f.add(c)
 	for _, m := range f.instances {
@@ -121,7 +122,8 @@ func (f *fleet) report(ctx workflow.Context, r api.Report) {
 	if r.Seq <= m.ReportSeq {
 		return
 	}
-	m.ReportSeq = r.Seq
+	m.ReportSeq, m.OrdersSeq = r.Seq, max(m.OrdersSeq, r.OrdersSeen)
+	m.reported = m.reported || r.State != api.StateUnknown || len(r.Running) > 0
 	if r.CloudID != "" && !m.Accepted {
 		m.Accepted = true
 		f.totals.Created++
@@ -154,14 +156,14 @@ func (f *fleet) report(ctx workflow.Context, r api.Report) {
 // it was created anew, thinks are queued. Until the others have submitted themselves
 // again, the instance has strangers and takes nothing.
 func (f *fleet) claim(m *machine) {
-	m.strangers = slices.DeleteFunc(m.strangers, func(id string) bool {
+	m.strangers = slices.DeleteFunc(m.strangers, func(name string) bool {
+		id, attempt, err := api.ParseOnInstance(name)
 		c := f.byID[id]
-		if c == nil {
+		if err != nil || c == nil {
 			return false
 		}
 		if c.Binding != schedule.Running {
-			c.Binding, c.Instance = schedule.Running, m.Name
-			c.attempt++
+			c.Binding, c.Instance, c.attempt = schedule.Running, m.Name, max(c.attempt, attempt)
 			m.containers++
 		}
 		return true

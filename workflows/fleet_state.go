@@ -119,6 +119,8 @@ func (f *fleet) describe(c *member) api.ContainerState {
 		s.Status = "the fleet can't work: " + f.problem
 	case !f.prepared:
 		s.Status = "waiting for a worker to prepare the fleet"
+	case c.again && c.Binding == schedule.Queued && f.awaitsListings():
+		s.Status = "waiting until every instance found in the cloud's list has said what runs on it"
 	case c.at >= 0 && c.at < len(f.world.Containers) && f.world.Containers[c.at].ID == c.ID:
 		s.Status = f.decision.StatusAt(c.at)
 	}
@@ -139,7 +141,7 @@ func (f *fleet) pack() api.FleetCarried {
 	carried := api.FleetCarried{
 		Ready: f.ready, Shapes: f.shapes, Learnt: f.learnt, Stories: f.stories, Totals: f.totals,
 		NextOrder: f.nextOrder, Names: f.names, Since: f.since, Deleting: f.deleting,
-		Outbox: f.outbox,
+		Outbox: f.outbox, Prepared: f.prepared,
 	}
 	for _, c := range f.containers {
 		p := api.CarriedContainer{
@@ -161,7 +163,7 @@ func (f *fleet) pack() api.FleetCarried {
 func (f *fleet) unpack(carried api.FleetCarried) {
 	f.ready, f.shapes, f.learnt, f.totals = carried.Ready, carried.Shapes, carried.Learnt, carried.Totals
 	f.nextOrder, f.names, f.since, f.deleting = carried.NextOrder, carried.Names, carried.Since, carried.Deleting
-	f.prepared, f.outbox = true, carried.Outbox
+	f.prepared, f.outbox = carried.Prepared, carried.Outbox
 	if carried.Stories != nil {
 		f.stories = carried.Stories
 	}

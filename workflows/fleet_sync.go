@@ -8,6 +8,7 @@ import (
 
 	"drover/internal/api"
 	"drover/internal/fleetspec"
+	"drover/internal/schedule"
 )
 
 // sync compares the cloud's list with what the fleet knows. The activity looks again
@@ -33,6 +34,10 @@ func (f *fleet) sync(ctx workflow.Context) {
 		}
 		if err != nil && !temporal.IsCanceledError(err) {
 			f.log.Error("comparing failed", "error", err)
+			pause := workflow.TimerOptions{Summary: "until the cloud's list is compared again"}
+			if workflow.NewTimerWithOptions(ctx, in.Interval.D(), pause).Get(ctx, nil) != nil {
+				return
+			}
 		}
 		f.synced(result)
 	}
@@ -51,7 +56,7 @@ func (f *fleet) synced(result api.SyncResult) {
 		}
 		f.news = true
 		for _, c := range append([]*member(nil), f.containers...) {
-			if c.Instance == name && c.attempt > 0 {
+			if c.Instance == name && c.Binding == schedule.Running {
 				f.ended(m, api.Ended{Container: c.ID, Attempt: c.attempt, How: api.Lost, Detail: "the instance and its workflow are gone"})
 			}
 		}

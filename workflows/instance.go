@@ -55,6 +55,7 @@ type instance struct {
 	broken    bool
 	explained bool // why it did not boot
 	kept      bool // stays when its idle timeout has passed
+	busyCost  float64
 
 	mail       outbox
 	ordersSeen int64
@@ -93,7 +94,7 @@ func newInstance(ctx workflow.Context, in api.InstanceInput) (*instance, workflo
 	if c := in.Carried; c != nil {
 		i.state, i.machine, i.forget = c.State, c.Machine, c.Forget
 		i.ordersSeen, i.ordersFrom, i.mail.seq = c.OrdersSeen, c.OrdersFrom, c.ReportsSent
-		i.idleSince, i.created, i.tagged = c.State.LastBusy.Time, true, c.Tagged
+		i.idleSince, i.created, i.tagged, i.kept, i.busyCost = c.IdleSince, true, c.Tagged, c.Kept, c.BusyCost
 	} else {
 		i.begin(ctx)
 	}
@@ -190,9 +191,9 @@ func (i *instance) continueAsNew(ctx workflow.Context) error {
 	in := i.in
 	carried := api.InstanceCarried{
 		State: i.state, Machine: i.machine, Forget: i.forget, Tagged: i.tagged,
+		Kept: i.kept, IdleSince: i.idleSince, BusyCost: i.busyCost,
 		OrdersSeen: i.ordersSeen, OrdersFrom: i.ordersFrom, ReportsSent: i.mail.seq,
 	}
-	carried.State.LastBusy = api.Time{Time: i.idleSince}
 	for _, a := range i.attempts {
 		carried.Containers = append(carried.Containers, a.Assignment)
 		if a.killing {

@@ -19,6 +19,7 @@ func (i *instance) boot(ctx workflow.Context) bool {
 	}
 	i.state.CloudID, i.state.Address = i.machine.CloudID, i.machine.Address
 	i.changed(ctx)
+	found := i.state.State == api.StateUnknown // then what it lists has been observed
 	listing, ok := i.probe(ctx)
 	if !ok {
 		return false
@@ -26,8 +27,12 @@ func (i *instance) boot(ctx workflow.Context) bool {
 	now := workflow.Now(ctx)
 	i.state.UpAt, i.state.LastProbe = api.Time{Time: now}, api.Time{Time: now}
 	i.idleSince = now
+	i.late = "" // on hold, or with containers on it, it may have come up late
 	i.bootOver(ctx, api.BootSuccess)
-	i.observe(ctx, listing, i.known())
+	if !found {
+		i.observe(ctx, listing, nil)
+	}
+	i.settle(ctx)
 	return true
 }
 

@@ -3,6 +3,7 @@ package workflows
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"go.temporal.io/sdk/converter"
@@ -103,6 +104,10 @@ func (i *instance) take(ctx workflow.Context, name string, value converter.RawVa
 
 // setBehavior carries out an order that has been found valid.
 func (i *instance) setBehavior(ctx workflow.Context, order api.SetIdleBehavior) {
+	if order.Behavior == api.Run && i.broken {
+		i.note(ctx, "drains instead: the instance says that it can't run containers")
+		order.Behavior = api.Drain
+	}
 	if order.Behavior == api.Run && i.state.IdleBehavior != api.Run {
 		i.idleSince = workflow.Now(ctx)
 	}
@@ -149,6 +154,10 @@ func (i *instance) takeOrders(ctx workflow.Context, data json.RawMessage) error 
 	}
 	i.ordersSeen = orders.Seq
 	for _, a := range orders.Run {
+		if slices.Contains(i.known(), a.Container) {
+			i.report() // a fleet that was created anew learns that it runs
+			continue
+		}
 		if i.takesContainers() {
 			i.start(ctx, a)
 			continue
@@ -186,10 +195,15 @@ func (i *instance) keepTags(ctx workflow.Context) {
 		options := activityOptions(fmt.Sprintf("tag %s: idle behavior %s", i.called(), wanted), 30*time.Second)
 		options.RetryPolicy.MaximumAttempts = 100
 		err := workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, options), api.TagInstanceActivity, in).Get(ctx, nil)
-		if err != nil {
-			i.note(ctx, "the idle behavior's tag could not be written: "+reasonOf(err))
+		if err == nil {
+			i.tagged = wanted
+			continue
 		}
-		i.tagged = wanted
+		i.note(ctx, "the idle behavior's tag could not be written: "+reasonOf(err))
+		pause := workflow.TimerOptions{Summary: "until the tag is tried again"}
+		if workflow.NewTimerWithOptions(ctx, 10*time.Minute, pause).Get(ctx, nil) != nil {
+			return
+		}
 	}
 }
 

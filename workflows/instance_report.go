@@ -15,6 +15,7 @@ import (
 // enter changes the state, with its reason.
 func (i *instance) enter(ctx workflow.Context, state, reason string) {
 	if i.state.State != state {
+		i.countBusy(ctx)
 		i.state.Since = api.Time{Time: workflow.Now(ctx)}
 	}
 	i.state.State, i.state.Reason, i.settled = state, reason, state
@@ -35,14 +36,23 @@ func (i *instance) settle(ctx workflow.Context) {
 		return
 	}
 	now := workflow.Now(ctx)
-	if i.state.State == api.StateRunning {
-		i.state.BusyCost += i.state.Price * now.Sub(i.state.Since.Time).Hours()
-	}
+	i.countBusy(ctx)
 	if s == api.StateBooting || s == api.StateUnknown || state == api.StateRunning {
 		i.settled = state // idle is shown when it has lasted
 	}
 	i.state.State, i.state.Since, i.state.Reason = state, api.Time{Time: now}, ""
 	i.changed(ctx)
+}
+
+// countBusy adds the time in state running that ends now.
+func (i *instance) countBusy(ctx workflow.Context) { i.busyCost = i.busySoFar(ctx) }
+
+// busySoFar is what the times in which containers ran have cost up to now.
+func (i *instance) busySoFar(ctx workflow.Context) float64 {
+	if i.state.State != api.StateRunning {
+		return i.busyCost
+	}
+	return i.busyCost + i.state.Price*workflow.Now(ctx).Sub(i.state.Since.Time).Hours()
 }
 
 // countCost brings the costs up to now.
@@ -51,6 +61,7 @@ func (i *instance) countCost(ctx workflow.Context) {
 	if i.state.State == api.StateGone {
 		return
 	}
+	i.state.BusyCost = i.busySoFar(ctx)
 	i.state.Cost = i.state.Price * until.Sub(i.state.CreatedAt.Time).Hours()
 	if !i.created {
 		i.state.Cost = 0
@@ -159,7 +170,7 @@ func (i *instance) messages(ctx workflow.Context) []api.Message {
 	report := api.Report{
 		Instance: i.state.Name, Seq: i.mail.seq, OrdersSeen: i.ordersSeen,
 		Type: i.state.Type, State: i.state.State, Behavior: i.state.IdleBehavior, CloudID: i.state.CloudID,
-		Running: i.known(), Ended: i.mail.ended, Refused: i.mail.refused, Refusal: i.mail.refusal,
+		Running: i.names(), Ended: i.mail.ended, Refused: i.mail.refused, Refusal: i.mail.refusal,
 		BootOutcome: i.state.BootOutcome, Gone: i.mail.gone, Reason: i.state.Reason,
 	}
 	to := post{run: i.state.RunID, seq: i.mail.seq}

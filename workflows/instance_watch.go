@@ -90,6 +90,15 @@ func (i *instance) known() []string {
 	return ids
 }
 
+// names are what the runner calls the containers that start or run on the instance.
+func (i *instance) names() []string {
+	names := make([]string, 0, len(i.attempts))
+	for _, a := range i.attempts {
+		names = append(names, a.OnInstance())
+	}
+	return names
+}
+
 // called is the instance's name as people see it in the cloud's console.
 func (i *instance) called() string {
 	if i.state.CloudID == "" || i.state.CloudID == i.state.Name {

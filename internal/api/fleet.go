@@ -29,6 +29,8 @@ type FleetCarried struct {
 	// Since is when the fleet was created.
 	Since    time.Time `json:"since"`
 	Deleting bool      `json:"deleting,omitempty"`
+	// Prepared: a worker has found that it can work for the fleet.
+	Prepared bool `json:"prepared,omitempty"`
 	// Outbox is to be delivered.
 	Outbox []Message `json:"outbox,omitempty"`
 }

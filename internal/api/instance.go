@@ -157,6 +157,13 @@ type InstanceCarried struct {
 	Containers []Assignment `json:"containers,omitempty"`
 	// Killing are those of Containers that are being killed.
 	Killing []string `json:"killing,omitempty"`
+	// Kept: it stays when its idle timeout has passed.
+	Kept bool `json:"kept,omitempty"`
+	// IdleSince is when its last container ended, or when it came up.
+	IdleSince time.Time `json:"idle_since"`
+	// BusyCost is what the times in which containers ran have cost, the present one
+	// not included.
+	BusyCost float64 `json:"busy_cost"`
 	// Tagged is the idle behavior in the cloud's tag.
 	Tagged Behavior `json:"tagged"`
 	// Forget are ended containers whose records the instance still has.

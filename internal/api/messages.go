@@ -111,7 +111,8 @@ type Report struct {
 	State      string   `json:"state"`
 	Behavior   Behavior `json:"behavior"`
 	CloudID    string   `json:"cloud_id,omitempty"`
-	// Running are the containers that start or run on the instance.
+	// Running are the attempts that start or run on the instance, as
+	// Assignment.OnInstance names them.
 	Running []string `json:"running,omitempty"`
 	Ended   []Ended  `json:"ended,omitempty"`
 	// Refused are containers of Orders.Run that were not started and never will be.
