@@ -185,8 +185,12 @@ func (a *Activities) PrepareFleet(ctx context.Context, spec fleetspec.Spec) (api
 		return ready, final(api.ErrorInvalid, err)
 	}
 	ready.OutputStore = cmp.Or(spec.Output.Store, "file://"+filepath.Join(a.stateDir, "output"))
-	if _, err := a.store(ctx, ready.OutputStore); err != nil {
-		return ready, fmt.Errorf("output.store: %w", err)
+	store, err := a.store(ctx, ready.OutputStore)
+	if err == nil {
+		err = store.Check(ctx)
+	}
+	if err != nil {
+		return ready, final(api.ErrorInvalid, fmt.Errorf("output.store: %w", err))
 	}
 	driver, err := a.driver(spec.Name, spec.Driver, spec.Local)
 	if err != nil {

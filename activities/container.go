@@ -11,6 +11,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"go.temporal.io/sdk/activity"
+
 	"drover/internal/api"
 	"drover/internal/fleetspec"
 	"drover/internal/output"
@@ -30,7 +32,7 @@ func (a *Activities) RunContainer(ctx context.Context, in api.RunContainerInput)
 	if err != nil {
 		return api.RunContainerResult{}, err
 	}
-	result, err := r.run(ctx, say)
+	result, err := r.runWhileWanted(ctx, say)
 	if interruption := interrupted(ctx); interruption != nil {
 		return api.RunContainerResult{}, interruption
 	}
@@ -56,9 +58,46 @@ func (a *Activities) newRemote(in api.RunContainerInput) (*remote, error) {
 	return &remote{Activities: a, in: in, pool: pool, target: target}, nil
 }
 
+// wantedInterval is how often it is looked whether anybody still waits for a container.
+const wantedInterval = 30 * time.Second
+
+// runWhileWanted runs the container, and kills it when its workflow has closed without
+// it: somebody terminated it.
+func (r *remote) runWhileWanted(ctx context.Context, say func(string)) (api.RunContainerResult, error) {
+	running, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var workflowID atomic.Pointer[string]
+	usual := api.WorkflowOf(r.in.Assignment.Container, r.in.Assignment.WorkflowID)
+	workflowID.Store(&usual)
+	go func() {
+		for pause(running, wantedInterval) == nil {
+			if runs, err := r.runs(running, *workflowID.Load()); err == nil && !runs {
+				cancel(errUnwanted)
+			}
+		}
+	}()
+	result, err := r.run(running, say, func(found string) { workflowID.Store(&found) })
+	if err != nil && errors.Is(context.Cause(running), errUnwanted) {
+		return r.killUnwanted(ctx)
+	}
+	return result, err
+}
+
+var errUnwanted = errors.New("its workflow has closed")
+
+// killUnwanted ends a container that nobody waits for.
+func (r *remote) killUnwanted(ctx context.Context) (api.RunContainerResult, error) {
+	for r.call(ctx, sshexec.Command{}, "kill", r.in.Assignment.OnInstance()) != nil {
+		if err := pause(ctx, 5*time.Second); err != nil {
+			return api.RunContainerResult{}, err
+		}
+	}
+	return api.RunContainerResult{How: api.Unwanted, Detail: "no workflow waits for it: killed"}, nil
+}
+
 // run starts the container, follows its output and waits for its end. An error means
 // that the outcome is not known yet.
-func (r *remote) run(ctx context.Context, say func(string)) (api.RunContainerResult, error) {
+func (r *remote) run(ctx context.Context, say, adopted func(string)) (api.RunContainerResult, error) {
 	if err := r.forget(ctx); err != nil {
 		return api.RunContainerResult{}, err
 	}
@@ -69,6 +108,9 @@ func (r *remote) run(ctx context.Context, say func(string)) (api.RunContainerRes
 	begun, err := begin(ctx)
 	if err != nil || begun.How != "" {
 		return begun, err
+	}
+	if begun.WorkflowID != "" {
+		adopted(begun.WorkflowID)
 	}
 	say("running")
 	tail, truncated, err := r.follow(ctx)
@@ -155,14 +197,9 @@ func (r *remote) adopt(ctx context.Context) (api.RunContainerResult, error) {
 	}
 	known, err := r.AskStatus(ctx, api.AskInput{Fleet: r.in.Machine.Fleet, Container: id})
 	if err != nil || known.State != "" {
-		return api.RunContainerResult{}, err
+		return api.RunContainerResult{WorkflowID: known.WorkflowID}, err
 	}
-	for r.call(ctx, sshexec.Command{}, "kill", r.in.Assignment.OnInstance()) != nil {
-		if err := pause(ctx, 5*time.Second); err != nil {
-			return api.RunContainerResult{}, err
-		}
-	}
-	return api.RunContainerResult{How: api.Unwanted, Detail: "no workflow wants it: killed"}, nil
+	return r.killUnwanted(ctx)
 }
 
 // runnerSpec is what `runner start` reads.
@@ -231,6 +268,11 @@ func (r *remote) wait(ctx context.Context) (ending, error) {
 // and returns true, or until the timeout has passed, and returns false.
 func (a *Activities) KillContainer(ctx context.Context, in api.KillInput) (bool, error) {
 	deadline := time.Now().Add(in.Timeout.D())
+	if activity.HasHeartbeatDetails(ctx) { // an earlier worker's
+		if err := activity.GetHeartbeatDetails(ctx, &deadline); err != nil {
+			return false, err
+		}
+	}
 	ctx, stop := long(ctx, func() any { return deadline })
 	defer stop()
 	r, err := a.newRemote(api.RunContainerInput{Machine: in.Machine})

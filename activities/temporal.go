@@ -59,8 +59,7 @@ func (a *Activities) deliver(ctx context.Context, messages []api.Message, byRece
 			for _, k := range indexes {
 				err := a.send(ctx, messages[k])
 				mu.Lock()
-				var missing *serviceerror.NotFound
-				if errors.As(err, &missing) {
+				if undeliverable(err) {
 					delivery.Missing = append(delivery.Missing, k)
 				} else if err != nil {
 					errs = append(errs, fmt.Errorf("%s: %w", messages[k].WorkflowID, err))
@@ -74,6 +73,14 @@ func (a *Activities) deliver(ctx context.Context, messages []api.Message, byRece
 	}
 	all.Wait()
 	return delivery, errors.Join(errs...)
+}
+
+// undeliverable reports whether a message will never arrive: its receiver does not run,
+// or can't be.
+func undeliverable(err error) bool {
+	var missing *serviceerror.NotFound
+	var invalid *serviceerror.InvalidArgument
+	return errors.As(err, &missing) || errors.As(err, &invalid)
 }
 
 func (a *Activities) send(ctx context.Context, m api.Message) error {
@@ -121,8 +128,7 @@ func (a *Activities) startInstance(ctx context.Context, m api.Message) error {
 // there is no such fleet, and says which there are. It is a local activity.
 func (a *Activities) SubmitContainer(ctx context.Context, in api.SubmitInput) error {
 	err := a.signal(ctx, api.FleetWorkflowID(in.Fleet), api.SignalRequest, in.Request, in.RequestID)
-	var missing *serviceerror.NotFound
-	if !errors.As(err, &missing) {
+	if !undeliverable(err) {
 		return err
 	}
 	fleets, err := a.fleets(ctx)

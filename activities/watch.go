@@ -53,6 +53,7 @@ type watcher struct {
 	in        api.WatchInput
 	known     []string
 	lastProbe atomic.Pointer[time.Time] // the last that succeeded; read by heartbeats
+	stale     map[string]time.Time      // since when
 	lastLook  time.Time
 }
 
@@ -66,11 +67,26 @@ func (w *watcher) look(ctx context.Context) (api.WatchResult, bool) {
 		return w.failed(ctx, err)
 	}
 	w.lastProbe.Store(&began)
+	listing.Broken = listing.Broken || w.staleTooLong(listing.Stale, began)
 	result := api.WatchResult{Listing: &listing}
 	if w.in.Unreachable || listing.Broken != w.in.Broken {
 		return result, true
 	}
 	return result, w.lists(ctx, listing)
+}
+
+// staleTooLong reports whether a container has been stale for too long.
+func (w *watcher) staleTooLong(names []string, now time.Time) (tooLong bool) {
+	since := map[string]time.Time{}
+	for _, name := range names {
+		since[name] = now
+		if before, known := w.stale[name]; known {
+			since[name] = before
+		}
+		tooLong = tooLong || now.Sub(since[name]) > w.in.StaleFor.D()
+	}
+	w.stale = since
+	return tooLong
 }
 
 // lists reports whether the listing names a container that the workflow does not

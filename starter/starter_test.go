@@ -31,7 +31,7 @@ func TestWrongUsageIsOneLineAndStatus2(t *testing.T) {
 		{[]string{"frob"}, "drover: \"frob\" is no command of drover; see `drover --help`\n"},
 		{[]string{"instance", "lst"}, "drover: \"lst\" is no command of drover instance; did you mean list?; see `drover instance --help`\n"},
 		{[]string{"run"}, "drover: run: there is no command; say which: drover run -- echo hello\n"},
-		{[]string{"run", "--vcpus", "0", "--", "true"}, "drover: run: vcpus: 0 is not allowed: a number above 0\n"},
+		{[]string{"run", "--vcpus", "0", "--", "true"}, "drover: run: vcpus: 0 is not allowed: a number above 0, and at most 1000000\n"},
 		{[]string{"run", "--name", "a/b", "--", "true"}, "drover: --name: container ID \"a/b\" is not allowed: 1 to 100 letters, digits, dots, dashes and underscores, a letter or digit first\n"},
 		{[]string{"run", "--env", "=x", "--", "true"}, "drover: --env \"=x\": there is no name; allowed: NAME=VALUE or NAME\n"},
 		{[]string{"wait"}, "drover: wait: accepts 1 arg(s), received 0; usage: drover wait ID [flags]\n"},

@@ -90,27 +90,33 @@ func (s settings) run(ctx context.Context) error {
 	}
 	s.Logger = log.NewStructuredLogger(slog.New(zapslog.NewHandler(logger.Core(), zapslog.WithCaller(true))))
 	s.Metrics = metrics
-	c, options, err := connect.Dial(ctx, s.Options)
+	c, connection, err := connect.Dial(ctx, s.Options)
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	if err := connect.RegisterSearchAttributes(ctx, c, options.Namespace); err != nil {
+	if err := connect.RegisterSearchAttributes(ctx, c, connection.Namespace); err != nil {
 		logger.Error("workflows may be blocked", zap.Error(err))
 	}
 	acts := activities.New(c, stateDir)
-	w := worker.New(c, s.taskQueue, s.workerOptions())
+	fatal := make(chan error, 1)
+	options := s.workerOptions()
+	options.OnFatalError = func(err error) { fatal <- fmt.Errorf("the worker can't go on: %w", err) }
+	w := worker.New(c, s.taskQueue, options)
 	register(w, acts)
 	if err := w.Start(); err != nil {
 		return fmt.Errorf("start working on task queue %s: %w", s.taskQueue, err)
 	}
-	logger.Info("working", zap.String("address", options.HostPort), zap.String("namespace", options.Namespace),
+	logger.Info("working", zap.String("address", connection.HostPort), zap.String("namespace", connection.Namespace),
 		zap.String("task_queue", s.taskQueue), zap.String("state_dir", stateDir))
 	fmt.Println("ready")
-	<-ctx.Done()
-	logger.Info("stopping")
-	w.Stop()
-	return acts.Close()
+	select {
+	case <-ctx.Done():
+		logger.Info("stopping")
+		w.Stop()
+	case err = <-fatal: // the SDK has stopped it
+	}
+	return errors.Join(err, acts.Close())
 }
 
 // register registers everything that drover's workers do.

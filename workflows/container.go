@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"go.temporal.io/sdk/converter"
@@ -47,6 +48,9 @@ func newContainer(ctx workflow.Context, input json.RawMessage) (*container, erro
 	err := json.Unmarshal(input, &c.spec)
 	if err == nil {
 		err = c.spec.Validate()
+	}
+	if id := c.info.WorkflowExecution.ID; err == nil && strings.ContainsFunc(id, func(r rune) bool { return r < ' ' || r > '~' }) {
+		err = fmt.Errorf("workflow ID %q is not allowed: printable ASCII only, or nobody can answer it", id)
 	}
 	if err != nil {
 		return nil, temporal.NewNonRetryableApplicationError(err.Error(), api.ErrorInvalid, nil)

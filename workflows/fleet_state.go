@@ -109,6 +109,7 @@ func (f *fleet) describe(c *member) api.ContainerState {
 	s := api.ContainerState{
 		ID: c.ID, Fleet: f.spec.Name, Instance: c.Instance, Command: c.label, Priority: c.Priority,
 		QueuedAt: api.Time{Time: c.queuedAt}, StartedAt: api.Time{Time: c.sentAt}, State: api.ContainerQueued,
+		WorkflowID: c.workflow,
 	}
 	switch {
 	case c.Binding == schedule.Running && c.cancel:

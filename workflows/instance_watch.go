@@ -18,7 +18,7 @@ func (i *instance) watch(ctx workflow.Context) {
 	for ctx.Err() == nil {
 		known := i.known()
 		in := api.WatchInput{
-			Machine: i.machine, Interval: spec.Intervals.Probe, Timeout: spec.Timeouts.Probe,
+			Machine: i.machine, Interval: spec.Intervals.Probe, Timeout: spec.Timeouts.Probe, StaleFor: spec.Timeouts.StaleRunLock,
 			LastProbe: i.state.LastProbe.Time, Known: known,
 			Unreachable: i.late != "", Broken: i.broken,
 		}

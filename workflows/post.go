@@ -41,13 +41,24 @@ func (p *post) add(workflowID, signal string, payload any) {
 // deliver sends the messages through a local activity, which is tried until each one
 // is either accepted or known to have no receiver.
 func deliver(ctx workflow.Context, summary string, messages []api.Message) (api.Delivery, error) {
-	var delivery api.Delivery
-	if len(messages) == 0 {
-		return delivery, nil
+	var all api.Delivery
+	ctx = workflow.WithLocalActivityOptions(ctx, localOptions(summary))
+	for from := 0; from < len(messages); from += deliverAtOnce {
+		part := messages[from:min(from+deliverAtOnce, len(messages))]
+		var delivery api.Delivery
+		if err := workflow.ExecuteLocalActivity(ctx, api.DeliverActivity, part).Get(ctx, &delivery); err != nil {
+			return all, err
+		}
+		for _, k := range delivery.Missing {
+			all.Missing = append(all.Missing, from+k)
+		}
 	}
-	err := workflow.ExecuteLocalActivity(workflow.WithLocalActivityOptions(ctx, localOptions(summary)), api.DeliverActivity, messages).Get(ctx, &delivery)
-	return delivery, err
+	return all, nil
 }
+
+// deliverAtOnce is how many messages one local activity sends: what a slow server
+// takes in well under the activity's timeout.
+const deliverAtOnce = 300
 
 // localOptions are those of calls to Temporal itself.
 func localOptions(summary string) workflow.LocalActivityOptions {

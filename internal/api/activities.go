@@ -101,6 +101,8 @@ type WatchInput struct {
 	Interval fleetspec.Duration `json:"interval"`
 	// Timeout is how long probes may fail before the activity returns.
 	Timeout fleetspec.Duration `json:"timeout"`
+	// StaleFor is how long a container may be stale before the instance counts as broken.
+	StaleFor fleetspec.Duration `json:"stale_for"`
 	// LastProbe is when a probe last succeeded.
 	LastProbe time.Time `json:"last_probe"`
 	// Known are the containers that the workflow knows to be on the instance.

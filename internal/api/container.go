@@ -168,6 +168,8 @@ type ContainerState struct {
 	ExitCode *int `json:"exit_code"`
 	// Status is a sentence that says why the container is where it is.
 	Status string `json:"status"`
+	// WorkflowID is the container's, when it is not ContainerWorkflowID(ID).
+	WorkflowID string `json:"workflow_id,omitempty"`
 }
 
 // The states of a container.

@@ -59,7 +59,7 @@ func TestAContainersEndIsDroversExitStatus(t *testing.T) {
 		"with an explanation": {Ending{Result: &api.ContainerResult{ExitCode: 143, Error: "timeout of 1h passed"}}, 143, "drover: container c: timeout of 1h passed\n"},
 		"refused":             {Ending{Failure: "no type fits"}, 1, "drover: container c: no type fits\n"},
 		"cancelled":           {Ending{Cancelled: true, Result: &api.ContainerResult{ExitCode: 143}}, 143, "drover: container c was cancelled\n"},
-		"cancelled in queue":  {Ending{Cancelled: true}, 1, "drover: container c was cancelled before it ran\n"},
+		"cancelled in queue":  {Ending{Cancelled: true}, 1, "drover: container c was cancelled\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var stderr bytes.Buffer

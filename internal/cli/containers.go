@@ -33,9 +33,17 @@ func (c Container) Running() bool {
 // madeID is the form of the IDs that api.ContainerID makes of workflow IDs.
 var madeID = regexp.MustCompile(`^c.*-[0-9a-f]{8}$`)
 
+// isName reports whether Temporal could have something of that name: printable ASCII.
+func isName(name string) bool {
+	return name != "" && !strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r > '~' })
+}
+
 // FindContainer finds the container with an ID. A container may have been started
 // under another workflow ID than container/<id>: its ID is then that, or made of it.
 func (s *Session) FindContainer(ctx context.Context, id string) (Container, error) {
+	if !isName(id) {
+		return Container{}, fmt.Errorf("container %q does not exist; `drover ps -a` lists those that do", id)
+	}
 	for _, workflowID := range []string{api.ContainerWorkflowID(id), id} {
 		described, err := s.Client.DescribeWorkflowExecution(ctx, workflowID, "")
 		if isNotFound(err) {

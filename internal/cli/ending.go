@@ -80,7 +80,7 @@ func (e Ending) Exit(id string) error {
 	case e.Failure != "":
 		return fmt.Errorf("container %s: %s", id, e.Failure)
 	case e.Cancelled && e.Result == nil:
-		return fmt.Errorf("container %s was cancelled before it ran", id)
+		return fmt.Errorf("container %s was cancelled", id)
 	case e.Cancelled:
 		return &ExitError{Code: e.Result.ExitCode, Err: fmt.Errorf("container %s was cancelled", id)}
 	case e.Result.ExitCode == 0:
@@ -146,7 +146,7 @@ func (e Ending) describe(state *api.ContainerState) {
 	case e.Failure != "":
 		state.State, state.Status = api.ContainerFailed, e.Failure
 	case e.Cancelled:
-		state.State, state.Status = api.ContainerCancelled, "cancelled before it ran"
+		state.State, state.Status = api.ContainerCancelled, "cancelled"
 	default:
 		state.State = api.ContainerExited
 	}

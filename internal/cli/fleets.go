@@ -32,6 +32,9 @@ func (s *Session) FleetRuns(ctx context.Context, name string) (bool, error) {
 // FleetState asks a fleet for its state.
 func (s *Session) FleetState(ctx context.Context, name string) (api.FleetState, error) {
 	var state api.FleetState
+	if !isName(name) {
+		return state, s.noFleet(ctx, name)
+	}
 	err := s.query(ctx, api.FleetWorkflowID(name), "", api.QueryState, &state)
 	if isNotFound(err) {
 		return state, s.noFleet(ctx, name)

@@ -7,9 +7,11 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/workflowservice/v1"
+	"go.temporal.io/sdk/converter"
 
 	"drover/internal/api"
 )
@@ -27,6 +29,9 @@ func (d described) running() bool {
 // findInstance finds the workflow of an instance by the instance's name, alone or
 // after its fleet's and a slash, by its workflow ID, or by its cloud ID.
 func (s *Session) findInstance(ctx context.Context, name string) (described, error) {
+	if !isName(name) {
+		return described{}, fmt.Errorf("instance %q does not exist; `drover instance list` lists those that do", name)
+	}
 	candidates, err := s.candidates(ctx, strings.TrimPrefix(name, "instance/"))
 	if err != nil {
 		return described{}, err
@@ -148,6 +153,21 @@ type Doing struct {
 	NextAttempt api.Time `json:"next_attempt"`
 	LastFailure string   `json:"last_failure,omitempty"`
 	Worker      string   `json:"worker,omitempty"`
+}
+
+// lastProbe returns when a probe last succeeded, as the heartbeat of the activity that
+// watches the instance says: it is not in the history. Otherwise: known.
+func lastProbe(d described, known api.Time) api.Time {
+	for _, a := range d.info.GetPendingActivities() {
+		var seen time.Time
+		if a.GetActivityType().GetName() != api.WatchActivity || a.GetHeartbeatDetails() == nil {
+			continue
+		}
+		if converter.GetDefaultDataConverter().FromPayloads(a.GetHeartbeatDetails(), &seen) == nil && seen.After(known.Time) {
+			known.Time = seen
+		}
+	}
+	return known
 }
 
 // doing returns what an instance's workflow is busy with.

@@ -29,6 +29,7 @@ func (s *Session) ShowInstance(ctx context.Context, name string) error {
 		silent = fmt.Errorf("instance %s: %s", state.Name, reason(silent))
 		state.State = unanswered
 	}
+	state.LastProbe = lastProbe(found, state.LastProbe)
 	busy := doing(found)
 	if s.Print.JSON {
 		err = s.Print.Encode(struct {
@@ -64,7 +65,7 @@ func (s *Session) printInstance(i api.InstanceState) {
 	line("up", ago(s.Print.Ago(i.UpAt)))
 	line("last probe", ago(s.Print.Ago(i.LastProbe)))
 	line("gone", ago(s.Print.Ago(i.GoneAt)))
-	line("cost", fmt.Sprintf("%.4f, of which %.4f while containers ran", i.Cost, i.BusyCost))
+	line("cost", fmt.Sprintf("%.4g, of which %.4g while containers ran", i.Cost, i.BusyCost))
 	line("workflow", i.WorkflowID+" "+i.RunID)
 	for _, note := range i.Notes {
 		line("note", note)

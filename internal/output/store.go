@@ -22,6 +22,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"gocloud.dev/blob"
 	_ "gocloud.dev/blob/fileblob" // file://
@@ -68,6 +69,27 @@ func Open(ctx context.Context, storeURL string) (*Store, error) {
 		return nil, fmt.Errorf("output store %q: %w", storeURL, err)
 	}
 	return s, nil
+}
+
+// Check writes a small object, reads it and deletes it again, and returns the first
+// error: an output store that does not work should be known before output is lost.
+func (s *Store) Check(ctx context.Context) error {
+	key := ".check-" + strconv.FormatInt(time.Now().UnixNano(), 36)
+	const text = "drover checks that it can write here"
+	if err := s.bucket.WriteAll(ctx, key, []byte(text), nil); err != nil {
+		return fmt.Errorf("write: %w", err)
+	}
+	got, err := s.bucket.ReadAll(ctx, key)
+	if err == nil && string(got) != text {
+		err = fmt.Errorf("%d bytes were written, and others read", len(text))
+	}
+	if err != nil {
+		return fmt.Errorf("read: %w", err)
+	}
+	if err := s.bucket.Delete(ctx, key); err != nil {
+		return fmt.Errorf("delete: %w", err)
+	}
+	return nil
 }
 
 // Close releases what the store holds. Writers must be closed first.

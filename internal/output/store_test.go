@@ -133,3 +133,16 @@ func TestS3ListsFromTheOffsetOn(t *testing.T) {
 	require.Equal(t, "some/prefix/default/c-1/1/00000000000000000005", requests[1].Get("start-after"))
 	require.NoError(t, s.Close())
 }
+
+func TestCheckFindsAStoreThatDoesNotWork(t *testing.T) {
+	dir := t.TempDir()
+	s, err := Open(t.Context(), "file://"+dir)
+	require.NoError(t, err)
+	require.NoError(t, s.Check(t.Context()))
+	left, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	require.Empty(t, left)
+	require.NoError(t, os.RemoveAll(dir))
+	require.NoError(t, os.WriteFile(dir, nil, 0o600)) // a file where the directory was
+	require.Error(t, s.Check(t.Context()))
+}
