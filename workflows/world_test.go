@@ -31,11 +31,13 @@ type world struct {
 	create    func(api.CreateInput) error
 	address   func() error
 	bootProbe func() error
-	run       func(context.Context, api.RunContainerInput) (api.RunContainerResult, error)
-	kill      func(api.KillInput) (bool, error)
-	destroy   func() error
-	watch     func(context.Context, api.WatchInput) (api.WatchResult, error)
-	missing   func(api.Message) bool
+	// bootProbes is bootProbe with the activity's context.
+	bootProbes func(context.Context) error
+	run        func(context.Context, api.RunContainerInput) (api.RunContainerResult, error)
+	kill       func(api.KillInput) (bool, error)
+	destroy    func() error
+	watch      func(context.Context, api.WatchInput) (api.WatchResult, error)
+	missing    func(api.Message) bool
 
 	mu        sync.Mutex
 	did       []string
@@ -91,7 +93,10 @@ func (w *world) awaitAddress(_ context.Context, m api.Machine) (api.Machine, err
 	return m, nil
 }
 
-func (w *world) probeBoot(_ context.Context, in api.BootProbeInput) error {
+func (w *world) probeBoot(ctx context.Context, in api.BootProbeInput) error {
+	if w.bootProbes != nil {
+		return w.bootProbes(ctx)
+	}
 	w.note("boot probe " + in.Machine.Address)
 	if w.bootProbe != nil {
 		return w.bootProbe()
