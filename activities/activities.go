@@ -103,6 +103,10 @@ func final(kind string, err error, details ...any) error {
 // over at once.
 var errHandover = errors.New("the worker stops: another one takes over")
 
+// handoverDelay is how long a stopping worker's pollers may still take a task, which
+// would then be lost until its heartbeat times out.
+const handoverDelay = time.Second
+
 // HeartbeatInterval is the time between heartbeats of long activities. The worker's
 // MaxHeartbeatThrottleInterval should not be longer.
 const HeartbeatInterval = 4 * time.Second
@@ -140,7 +144,7 @@ func interrupted(ctx context.Context) error {
 	case cause == nil:
 		return nil
 	case errors.Is(cause, errHandover):
-		return again(time.Millisecond, errHandover)
+		return again(handoverDelay, errHandover)
 	default:
 		return ctx.Err()
 	}
