@@ -1,0 +1,55 @@
+package whole
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"drover/internal/api"
+	"drover/internal/fleetspec"
+)
+
+func quickSync(spec *fleetspec.Spec) { spec.Intervals.Sync = fleetspec.Duration(time.Second) }
+
+func TestAFleetThatWasTerminatedAndAppliedAgainStartsNothingTwice(t *testing.T) {
+	t.Parallel()
+	s := newSystem(t, quickSync)
+	witness, gate := filepath.Join(t.TempDir(), "starts"), filepath.Join(t.TempDir(), "gate")
+	run := s.submit("once", map[string]any{"command": []string{"sh", "-c", "echo x >>" + witness + "; while [ ! -e " + gate + " ]; do sleep 0.1; done; exit 6"}})
+	i := s.instance(api.StateRunning)
+	s.eventually(10*time.Second, func() bool { _, err := os.Stat(witness); return err == nil }, "the container starts")
+	for _, id := range []string{api.FleetWorkflowID("default"), i.WorkflowID} {
+		require.NoError(t, s.client.TerminateWorkflow(t.Context(), id, "", "test"))
+	}
+	s.apply(quickSync)
+	s.eventually(60*time.Second, func() bool { return s.fleet().Running == 1 }, "the fleet knows its container again")
+	require.NoError(t, os.WriteFile(gate, nil, 0o600))
+	result, err := s.result(run)
+	require.NoError(t, err)
+	assert.Equal(t, 6, result.ExitCode)
+	assert.Equal(t, i.Name, result.Instance)
+	starts, err := os.ReadFile(witness)
+	require.NoError(t, err)
+	assert.Equal(t, "x\n", string(starts), "it was started once")
+}
+
+func TestAContainerWhoseWorkflowWasTerminatedIsKilled(t *testing.T) {
+	t.Parallel()
+	s := newSystem(t, quickSync)
+	pidFile := filepath.Join(t.TempDir(), "pid")
+	run := s.submit("orphan", map[string]any{"command": []string{"sh", "-c", "echo $$ >" + pidFile + ".new; mv " + pidFile + ".new " + pidFile + "; exec sleep 1000"}})
+	s.eventually(30*time.Second, func() bool { _, err := os.Stat(pidFile); return err == nil }, "the container starts")
+	require.NoError(t, s.client.TerminateWorkflow(t.Context(), run.GetID(), "", "test"))
+	s.eventually(60*time.Second, func() bool { return s.fleet().Running == 0 }, "it is killed")
+	text, err := os.ReadFile(pidFile)
+	require.NoError(t, err)
+	_, err = os.Stat(fmt.Sprintf("/proc/%s", strings.TrimSpace(string(text))))
+	assert.ErrorIs(t, err, os.ErrNotExist)
+	s.eventually(30*time.Second, func() bool { return len(s.fleet().Instances) == 0 }, "the instance goes when idle")
+}
