@@ -7,5 +7,5 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 [[ $# -eq 1 ]] || { echo "usage: $0 VERSION" >&2; exit 2; }
 make build
-DROVER_RECORD=$PWD/workflows/testdata/histories/$1 DROVER_REQUIRE_REAL_PARTS=1 \
+DROVER_BIN=$PWD/bin DROVER_RECORD=$PWD/workflows/testdata/histories/$1 DROVER_REQUIRE_REAL_PARTS=1 \
 	go test -tags record -count=1 -v -run TestRecordHistories ./internal/whole
