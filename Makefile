@@ -61,8 +61,8 @@ bench: build ## benchmarks: the scheduler, then the whole system
 	go test -run '^$$' -bench . -benchmem ./internal/schedule
 	$(WHOLE) go test -count=1 -timeout 30m -run '^$$' -bench . -benchtime 1x ./internal/whole
 
-chaos: build ## the long form of the chaos test; it prints its seeds
-	$(WHOLE) DROVER_CHAOS=long go test -count=1 -timeout 30m -v -run TestChaos ./internal/whole/...
+chaos: build ## containers while workers and instances are killed; prints its seed
+	$(WHOLE) go test -tags chaos -count=1 -timeout 30m -v -run TestChaos ./internal/whole
 
 tools: $(GOLANGCI_LINT) $(GOTESTSUM) $(WORKFLOWCHECK) ## build the checkers (check and test do it by themselves)
 
