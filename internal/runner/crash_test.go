@@ -210,11 +210,11 @@ func TestRemainsOfACrashAreSweptAway(t *testing.T) {
 func TestFullDisk(t *testing.T) {
 	t.Parallel()
 	if os.Getuid() != 0 {
-		t.Skip("needs root to mount a small tmpfs")
+		missing(t, "needs root to mount a small tmpfs")
 	}
 	h := newHost(t)
 	if err := unix.Mount("tmpfs", h.root, "tmpfs", 0, "size=128k"); err != nil {
-		t.Skip("cannot mount a tmpfs here:", err)
+		missing(t, fmt.Sprint("cannot mount a tmpfs here: ", err))
 	}
 	t.Cleanup(func() {
 		require.Eventually(t, func() bool { return unix.Unmount(h.root, 0) == nil }, patience, tick)

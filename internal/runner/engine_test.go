@@ -153,7 +153,7 @@ func TestPodman(t *testing.T) {
 	t.Parallel()
 	busybox, err := exec.LookPath("busybox")
 	if _, podmanErr := exec.LookPath("podman"); podmanErr != nil || err != nil || os.Getuid() != 0 {
-		t.Skip("needs podman, busybox-static, and root")
+		missing(t, "needs podman, busybox-static, and root")
 	}
 	h := newHost(t)
 	conf := filepath.Join(t.TempDir(), "containers.conf")

@@ -54,7 +54,9 @@ func TestChaos(t *testing.T) {
 		if alive := s.fleet().Instances; len(alive) > 0 {
 			victim := alive[random.IntN(len(alive))]
 			t.Logf("instance %s loses its power", victim.Name)
-			s.unplug(victim.Name)
+			if pid, err := s.pid(victim.Name); err == nil { // else it has not started, or is gone
+				_ = syscall.Kill(pid, syscall.SIGKILL) // likewise
+			}
 		}
 	}
 	for k, run := range runs {
@@ -68,16 +70,4 @@ func TestChaos(t *testing.T) {
 	assert.NoFileExists(t, filepath.Join(witness, "overlaps"), "containers ran in two places at once")
 	s.eventually(2*time.Minute, func() bool { return len(s.fleet().Instances) == 0 }, "all instances go")
 	assert.Empty(t, processesUnder(t, filepath.Join(s.dir, "instances")))
-}
-
-// unplug ends an instance's process if it has one.
-func (s *system) unplug(name string) {
-	text, err := os.ReadFile(filepath.Join(s.dir, "instances", "default", name, "pid"))
-	if err != nil {
-		return // not started yet, or gone
-	}
-	var pid int
-	if _, err := fmt.Sscan(string(text), &pid); err == nil {
-		_ = syscall.Kill(pid, syscall.SIGKILL) // it may be gone
-	}
 }

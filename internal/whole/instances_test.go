@@ -182,10 +182,16 @@ func TestAnInstanceThatDiesIsNoticedAndItsContainerRunsElsewhere(t *testing.T) {
 
 // powerCut ends an instance as a power cut would.
 func (s *system) powerCut(i api.InstanceState) {
-	text, err := os.ReadFile(filepath.Join(s.dir, "instances", "default", i.Name, "pid"))
-	require.NoError(s, err)
-	var pid int
-	_, err = fmt.Sscan(string(text), &pid)
+	pid, err := s.pid(i.Name)
 	require.NoError(s, err)
 	require.NoError(s, syscall.Kill(pid, syscall.SIGKILL))
+}
+
+// pid returns the process ID of an instance.
+func (s *system) pid(name string) (pid int, err error) {
+	text, err := os.ReadFile(filepath.Join(s.dir, "instances", "default", name, "pid"))
+	if err == nil {
+		_, err = fmt.Sscan(string(text), &pid)
+	}
+	return pid, err
 }
