@@ -1,7 +1,6 @@
 package activities
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"crypto/sha256"
@@ -10,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -71,7 +71,7 @@ func (a *Activities) BootProbe(ctx context.Context, in api.BootProbeInput) error
 	}
 	deadline := time.Now().Add(in.Interval.D())
 	for {
-		err := pool.Run(ctx, target, sshexec.Command{Line: in.Command})
+		err := a.runBriefly(ctx, pool, target, sshexec.Command{Line: in.Command})
 		if err == nil {
 			return nil
 		}
@@ -145,51 +145,6 @@ func checkRunner(r fleetspec.Runner) error {
 	return err
 }
 
-// RunProbe lists what runs on the instance.
-func (a *Activities) RunProbe(ctx context.Context, m api.Machine) (api.Listing, error) {
-	listing, err := a.list(ctx, m)
-	if err != nil {
-		return listing, a.sshFailed(ctx, m, err)
-	}
-	return listing, nil
-}
-
-func (a *Activities) list(ctx context.Context, m api.Machine) (api.Listing, error) {
-	pool, target, err := a.target(m)
-	if err != nil {
-		return api.Listing{}, err
-	}
-	var out bytes.Buffer
-	if err := pool.Run(ctx, target, sshexec.Command{Line: sshexec.Quote(m.Runner) + " list", Stdout: &out}); err != nil {
-		return api.Listing{}, fmt.Errorf("run probe: %w", err)
-	}
-	return parseListing(out.String()), nil
-}
-
-// parseListing reads what `runner list` prints. Lines that it does not know are
-// ignored: they are of another fleet, or of a later version.
-func parseListing(out string) api.Listing {
-	var l api.Listing
-	for line := range strings.Lines(out) {
-		fields := strings.Fields(line)
-		switch {
-		case len(fields) == 1 && fields[0] == "broken":
-			l.Broken = true
-		case len(fields) == 1 && isAttempt(fields[0]):
-			l.Containers = append(l.Containers, fields[0])
-		case len(fields) == 2 && fields[1] == "stale" && isAttempt(fields[0]):
-			l.Containers = append(l.Containers, fields[0])
-			l.Stale = append(l.Stale, fields[0])
-		}
-	}
-	return l
-}
-
-func isAttempt(name string) bool {
-	_, _, err := api.ParseOnInstance(name)
-	return err == nil
-}
-
 // sshFailed makes of a failure over SSH one that is retried, or that says that the
 // instance is gone.
 func (a *Activities) sshFailed(ctx context.Context, m api.Machine, err error) error {
@@ -206,6 +161,11 @@ func (a *Activities) sshFailed(ctx context.Context, m api.Machine, err error) er
 	return again(delay, err)
 }
 
+// bootActivities are the steps of a boot.
+var bootActivities = []string{
+	api.CreateInstanceActivity, api.AwaitAddressActivity, api.BootProbeActivity, api.CopyRunnerActivity, api.RunProbeActivity,
+}
+
 // ExplainBoot says what a person needs to know about a boot that failed: how often
 // the step was tried, its last error, and what the console says.
 func (a *Activities) ExplainBoot(ctx context.Context, in api.ExplainInput) (string, error) {
@@ -215,7 +175,7 @@ func (a *Activities) ExplainBoot(ctx context.Context, in api.ExplainInput) (stri
 	}
 	var text strings.Builder
 	for _, pending := range described.GetPendingActivities() {
-		if pending.GetActivityType().GetName() == api.ExplainBootActivity || pending.GetLastFailure() == nil {
+		if !slices.Contains(bootActivities, pending.GetActivityType().GetName()) || pending.GetLastFailure() == nil {
 			continue
 		}
 		fmt.Fprintf(&text, "tried %d times; last error: %s", pending.GetAttempt(), pending.GetLastFailure().GetMessage())

@@ -1,12 +1,11 @@
 package activities
 
 import (
-	"bytes"
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -14,8 +13,6 @@ import (
 	"go.temporal.io/sdk/activity"
 
 	"drover/internal/api"
-	"drover/internal/fleetspec"
-	"drover/internal/output"
 	"drover/internal/sshexec"
 )
 
@@ -40,22 +37,6 @@ func (a *Activities) RunContainer(ctx context.Context, in api.RunContainerInput)
 		return result, again(time.Second, err)
 	}
 	return result, nil
-}
-
-// remote is a container on an instance.
-type remote struct {
-	*Activities
-	in     api.RunContainerInput
-	pool   *sshexec.Pool
-	target sshexec.Target
-}
-
-func (a *Activities) newRemote(in api.RunContainerInput) (*remote, error) {
-	pool, target, err := a.target(in.Machine)
-	if err != nil {
-		return nil, err
-	}
-	return &remote{Activities: a, in: in, pool: pool, target: target}, nil
 }
 
 // wantedInterval is how often it is looked whether anybody still waits for a container.
@@ -85,16 +66,6 @@ func (r *remote) runWhileWanted(ctx context.Context, say func(string)) (api.RunC
 
 var errUnwanted = errors.New("its workflow has closed")
 
-// killUnwanted ends a container that nobody waits for.
-func (r *remote) killUnwanted(ctx context.Context) (api.RunContainerResult, error) {
-	for r.call(ctx, sshexec.Command{}, "kill", r.in.Assignment.OnInstance()) != nil {
-		if err := pause(ctx, 5*time.Second); err != nil {
-			return api.RunContainerResult{}, err
-		}
-	}
-	return api.RunContainerResult{How: api.Unwanted, Detail: "no workflow waits for it: killed"}, nil
-}
-
 // run starts the container, follows its output and waits for its end. An error means
 // that the outcome is not known yet.
 func (r *remote) run(ctx context.Context, say, adopted func(string)) (api.RunContainerResult, error) {
@@ -118,44 +89,20 @@ func (r *remote) run(ctx context.Context, say, adopted func(string)) (api.RunCon
 		return api.RunContainerResult{}, err
 	}
 	end, err := r.wait(ctx)
-	var unknown *sshexec.ExitError
-	if errors.As(err, &unknown) && unknown.Status == runnerUnknownID {
+	switch {
+	case exitedWith(err, runnerUnknownID):
 		return api.RunContainerResult{How: api.Lost, Detail: "the instance has lost its record"}, nil
-	}
-	if err != nil {
+	case errors.Is(err, errNoResult):
+		return api.RunContainerResult{How: api.Lost, Detail: err.Error()}, nil
+	case err != nil:
 		return api.RunContainerResult{}, err
-	}
-	if end.ExitCode < 0 { // the runner does not know one: the machine failed it
+	case end.ExitCode < 0: // the runner does not know one: the machine failed it
 		return api.RunContainerResult{How: api.Lost, Detail: end.Error}, nil
 	}
 	return api.RunContainerResult{
 		How: api.Exited, WorkflowID: begun.WorkflowID, Detail: end.Error, ExitCode: end.ExitCode, StartedAt: end.StartedAt, FinishedAt: end.FinishedAt,
 		Output: strings.ToValidUTF8(string(tail), "\uFFFD"), OutputTruncated: truncated,
 	}, nil
-}
-
-// runnerUnknownID is the runner's exit status for an ID that it has no record of.
-const runnerUnknownID = 4
-
-// call runs the runner on the instance.
-func (r *remote) call(ctx context.Context, command sshexec.Command, args ...string) error {
-	line := sshexec.Quote(r.in.Machine.Runner)
-	for _, arg := range args {
-		line += " " + sshexec.Quote(arg)
-	}
-	command.Line = line
-	return r.pool.Run(ctx, r.target, command)
-}
-
-// forget drops the records of ended containers whose results are safe.
-func (r *remote) forget(ctx context.Context) error {
-	for _, id := range r.in.Forget {
-		var exit *sshexec.ExitError
-		if err := r.call(ctx, sshexec.Command{}, "forget", id); err != nil && !errors.As(err, &exit) {
-			return err
-		}
-	}
-	return nil
 }
 
 // start has the runner start the container. The result has a How when it is not
@@ -175,12 +122,10 @@ func (r *remote) start(ctx context.Context) (api.RunContainerResult, error) {
 	if err != nil {
 		return api.RunContainerResult{}, err
 	}
-	var stderr bytes.Buffer
-	err = r.call(ctx, sshexec.Command{Stdin: bytes.NewReader(input), Stderr: &stderr}, "start", r.in.Assignment.OnInstance())
+	stderr, err := r.callStart(ctx, input)
 	var exit *sshexec.ExitError
 	if errors.As(err, &exit) {
-		detail := cmp.Or(strings.TrimSpace(stderr.String()), strings.TrimSpace(exit.Stderr), err.Error())
-		return api.RunContainerResult{How: api.StartFailed, Detail: detail}, nil
+		return api.RunContainerResult{How: api.StartFailed, Detail: stderr}, nil
 	}
 	return api.RunContainerResult{}, err
 }
@@ -199,69 +144,32 @@ func (r *remote) adopt(ctx context.Context) (api.RunContainerResult, error) {
 	if err != nil || known.State != "" {
 		return api.RunContainerResult{WorkflowID: known.WorkflowID}, err
 	}
+	other, err := r.workflowCalled(ctx, r.in.Machine.Fleet, id)
+	if err != nil || other != "" {
+		return api.RunContainerResult{WorkflowID: other}, err
+	}
 	return r.killUnwanted(ctx)
 }
 
-// runnerSpec is what `runner start` reads.
-type runnerSpec struct {
-	Command []string           `json:"command"`
-	Env     map[string]string  `json:"env,omitempty"`
-	Image   string             `json:"image,omitempty"`
-	Engine  string             `json:"engine"`
-	Memory  int64              `json:"memory"`
-	VCPUs   float64            `json:"vcpus"`
-	GPUs    int                `json:"gpus,omitempty"`
-	Fleet   string             `json:"fleet"`
-	Timeout fleetspec.Duration `json:"timeout,omitempty"`
-}
-
-// follow stores the container's output as it is written, from where an earlier call
-// got to, and returns its tail once it is whole.
-func (r *remote) follow(ctx context.Context) (tail []byte, truncated bool, err error) {
-	store, err := r.store(ctx, r.in.Output.Store)
-	if err != nil {
-		return nil, false, err
+// killUnwanted ends a container that nobody waits for. It has ended when the instance
+// no longer lists it.
+func (r *remote) killUnwanted(ctx context.Context) (api.RunContainerResult, error) {
+	name := r.in.Assignment.OnInstance()
+	for deadline := time.Now().Add(r.in.Term.D()); ; {
+		err := r.call(ctx, sshexec.Command{}, "kill", name)
+		if err == nil || exitedWith(err, runnerUnknownID) {
+			var listing api.Listing
+			if listing, err = r.list(ctx, r.in.Machine); err == nil && !slices.Contains(listing.Containers, name) {
+				return api.RunContainerResult{How: api.Unwanted, Detail: "no workflow waits for it: killed"}, nil
+			}
+		}
+		if time.Now().After(deadline) {
+			return api.RunContainerResult{How: api.Unkillable, Detail: "no workflow waits for it"}, nil
+		}
+		if err := pause(ctx, r.in.Signal.D()); err != nil {
+			return api.RunContainerResult{}, err
+		}
 	}
-	stream := output.Stream{Fleet: r.in.Machine.Fleet, Container: r.in.Assignment.Container, Attempt: r.in.Assignment.Attempt}
-	writer, offset, err := store.Resume(ctx, stream)
-	if err != nil {
-		return nil, false, err
-	}
-	err = r.call(ctx, sshexec.Command{Stdout: writer}, "logs", r.in.Assignment.OnInstance(), "--follow", "--offset", fmt.Sprint(offset))
-	var exit *sshexec.ExitError
-	if errors.As(err, &exit) && exit.Status == runnerUnknownID {
-		err = nil // wait will say so
-	}
-	if closeErr := writer.Close(ctx); err == nil {
-		err = closeErr
-	}
-	if err != nil {
-		return nil, false, err
-	}
-	return writer.Tail(ctx, int(r.in.Output.Tail))
-}
-
-// ending is what `runner wait` prints.
-type ending struct {
-	ExitCode   int       `json:"exit_code"`
-	StartedAt  time.Time `json:"started_at"`
-	FinishedAt time.Time `json:"finished_at"`
-	Error      string    `json:"error"`
-}
-
-// wait returns how the container has ended.
-func (r *remote) wait(ctx context.Context) (ending, error) {
-	var (
-		out bytes.Buffer
-		end ending
-	)
-	if err := r.call(ctx, sshexec.Command{Stdout: &out}, "wait", r.in.Assignment.OnInstance()); err != nil {
-		return end, err
-	}
-	if err := json.Unmarshal(out.Bytes(), &end); err != nil {
-		return end, fmt.Errorf("runner wait %s printed %q: %w", r.in.Assignment.Container, out.String(), err)
-	}
-	return end, nil
 }
 
 // KillContainer sends SIGTERM to a container at an interval until it no longer runs,
@@ -275,7 +183,7 @@ func (a *Activities) KillContainer(ctx context.Context, in api.KillInput) (bool,
 	}
 	ctx, stop := long(ctx, func() any { return deadline })
 	defer stop()
-	r, err := a.newRemote(api.RunContainerInput{Machine: in.Machine})
+	r, err := a.newRemote(api.RunContainerInput{Machine: in.Machine, Assignment: in.Assignment})
 	if err != nil {
 		return false, err
 	}

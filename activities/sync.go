@@ -12,6 +12,7 @@ import (
 
 	"drover/internal/api"
 	"drover/internal/cloud"
+	"drover/internal/fleetspec"
 )
 
 // SyncFleet compares, at an interval, the cloud's list with what the fleet knows, and
@@ -24,8 +25,11 @@ func (a *Activities) SyncFleet(ctx context.Context, in api.SyncInput) (api.SyncR
 	if err != nil {
 		return api.SyncResult{}, err
 	}
+	if in.Once {
+		in.Interval = fleetspec.Duration(time.Second)
+	}
 	var before api.SyncResult
-	for {
+	for looks := 1; ; looks++ {
 		if pause(ctx, in.Interval.D()) != nil {
 			return api.SyncResult{}, interrupted(ctx)
 		}
@@ -36,7 +40,8 @@ func (a *Activities) SyncFleet(ctx context.Context, in api.SyncInput) (api.SyncR
 		if err != nil {
 			return api.SyncResult{}, again(in.Interval.D(), err)
 		}
-		if agreed := agree(before, now); len(agreed.Found)+len(agreed.Vanished) > 0 {
+		agreed := agree(before, now)
+		if len(agreed.Found)+len(agreed.Vanished) > 0 || in.Once && looks == 2 {
 			return agreed, nil
 		}
 		before = now

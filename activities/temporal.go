@@ -193,3 +193,27 @@ func (a *Activities) containerSpec(ctx context.Context, assignment api.Assignmen
 	err = converter.GetDefaultDataConverter().FromPayloads(event.GetWorkflowExecutionStartedEventAttributes().GetInput(), &spec)
 	return spec, true, err
 }
+
+// workflowCalled returns the ID of the running Container workflow of a fleet whose
+// container has that ID, although its own ID does not say so. Empty: there is none.
+func (a *Activities) workflowCalled(ctx context.Context, fleet, container string) (string, error) {
+	request := &workflowservice.ListWorkflowExecutionsRequest{
+		Namespace: activity.GetInfo(ctx).Namespace,
+		Query: fmt.Sprintf("WorkflowType = %q AND ExecutionStatus = 'Running' AND %s = %q",
+			api.ContainerWorkflow, api.AttributeFleet.GetName(), fleet),
+	}
+	for {
+		answer, err := a.client.ListWorkflow(ctx, request)
+		if err != nil {
+			return "", err
+		}
+		for _, execution := range answer.GetExecutions() {
+			if id := execution.GetExecution().GetWorkflowId(); api.ContainerID(id) == container {
+				return id, nil
+			}
+		}
+		if request.NextPageToken = answer.GetNextPageToken(); len(request.NextPageToken) == 0 {
+			return "", nil
+		}
+	}
+}

@@ -1,9 +1,11 @@
 package activities
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -11,37 +13,36 @@ import (
 	"go.temporal.io/sdk/temporal"
 
 	"drover/internal/api"
+	"drover/internal/cloud"
+	"drover/internal/sshexec"
 )
 
 // Watch probes an instance at an interval, over a kept-open connection, and returns
 // only when there is something that the workflow does not know.
 func (a *Activities) Watch(ctx context.Context, in api.WatchInput) (api.WatchResult, error) {
-	w := &watcher{Activities: a, in: in, known: in.Known}
-	last := in.LastProbe
+	w := &watcher{Activities: a, in: in, known: in.Known, absent: map[string]int{}, noticeCommand: a.noticeCommand(in)}
+	w.kept.Store(&api.Watched{LastProbe: in.LastProbe, Listed: in.Listed})
 	if activity.HasHeartbeatDetails(ctx) {
-		var recorded time.Time
-		if err := activity.GetHeartbeatDetails(ctx, &recorded); err == nil && recorded.After(last) {
-			last = recorded
+		var earlier api.Watched
+		if err := activity.GetHeartbeatDetails(ctx, &earlier); err == nil && earlier.LastProbe.After(in.LastProbe) {
+			w.kept.Store(&earlier)
 		}
 	}
-	w.lastProbe.Store(&last)
-	ctx, stop := long(ctx, func() any { return *w.lastProbe.Load() })
+	ctx, stop := long(ctx, func() any { return *w.kept.Load() })
 	defer stop()
+	if last := w.kept.Load().LastProbe; time.Since(last) < in.Interval.D() {
+		w.lastLook = last
+	}
 	for {
-		if err := pause(ctx, time.Until(w.lastLook.Add(in.Interval.D()))); err != nil {
+		if err := pause(ctx, time.Until(w.next())); err != nil {
 			return api.WatchResult{}, interrupted(ctx)
 		}
-		if w.lastLook.IsZero() && time.Since(last) < in.Interval.D() {
-			w.lastLook = last
-			continue
-		}
-		w.lastLook = time.Now()
-		result, news := w.look(ctx)
+		result, news := w.step(ctx)
 		if err := interrupted(ctx); err != nil {
 			return api.WatchResult{}, err
 		}
 		if news {
-			result.LastProbe = *w.lastProbe.Load()
+			result.LastProbe = w.kept.Load().LastProbe
 			return result, nil
 		}
 	}
@@ -50,11 +51,44 @@ func (a *Activities) Watch(ctx context.Context, in api.WatchInput) (api.WatchRes
 // watcher is what one Watch activity keeps between its probes.
 type watcher struct {
 	*Activities
-	in        api.WatchInput
-	known     []string
-	lastProbe atomic.Pointer[time.Time] // the last that succeeded; read by heartbeats
-	stale     map[string]time.Time      // since when
-	lastLook  time.Time
+	in       api.WatchInput
+	known    []string                    // to the workflow, when it was last asked
+	foreign  []string                    // attempts of other fleets
+	kept     atomic.Pointer[api.Watched] // read by heartbeats
+	absent   map[string]int              // how many probes in a row have not listed what was listed
+	stale    map[string]time.Time        // since when
+	failures int                         // probes in a row
+	lastLook time.Time
+
+	noticeCommand string // "": no notice is given
+	lastNotice    time.Time
+}
+
+// noticeInterval is how often an instance is asked whether its provider takes it.
+const noticeInterval = 5 * time.Second
+
+// next returns when there is something to do.
+func (w *watcher) next() time.Time {
+	look := w.lastLook.Add(w.in.Interval.D())
+	if notice := w.lastNotice.Add(noticeInterval); w.noticeCommand != "" && notice.Before(look) {
+		return notice
+	}
+	return look
+}
+
+// step does what is due and reports whether the result is news to the workflow.
+func (w *watcher) step(ctx context.Context) (api.WatchResult, bool) {
+	if w.noticeCommand != "" && time.Since(w.lastNotice) >= noticeInterval {
+		w.lastNotice = time.Now()
+		if at := w.notice(ctx); !at.IsZero() {
+			return api.WatchResult{Notice: at}, true
+		}
+	}
+	if time.Since(w.lastLook) < w.in.Interval.D() {
+		return api.WatchResult{}, false
+	}
+	w.lastLook = time.Now()
+	return w.look(ctx)
 }
 
 // look probes once and reports whether the result is news to the workflow.
@@ -64,15 +98,36 @@ func (w *watcher) look(ctx context.Context) (api.WatchResult, bool) {
 	defer cancel()
 	listing, err := w.list(ctx, w.in.Machine)
 	if err != nil {
-		return w.failed(ctx, err)
+		w.failures++
+		return w.failed(ctx, began, err)
 	}
-	w.lastProbe.Store(&began)
+	w.failures = 0
+	listed := w.kept.Load().Listed
+	w.kept.Store(&api.Watched{LastProbe: began, Listed: w.remember(listed, listing.Containers)})
+	unlisted, added, err := w.compare(ctx, listing)
+	if err != nil {
+		return api.WatchResult{}, false // the next probe asks again
+	}
+	listing = without(listing, w.foreign)
 	listing.Broken = listing.Broken || w.staleTooLong(listing.Stale, began)
-	result := api.WatchResult{Listing: &listing}
-	if w.in.Unreachable || listing.Broken != w.in.Broken {
-		return result, true
+	news := w.in.Unreachable || added || len(unlisted) > 0 || listing.Broken != w.in.Broken
+	return api.WatchResult{Listing: &listing, Unlisted: unlisted}, news
+}
+
+// remember returns what has been listed and may still have to be missed.
+func (w *watcher) remember(before, now []string) []string {
+	all := slices.Clone(now)
+	for _, name := range before {
+		if slices.Contains(now, name) {
+			continue
+		}
+		w.absent[name]++
+		all = append(all, name)
 	}
-	return result, w.lists(ctx, listing)
+	for _, name := range now {
+		delete(w.absent, name)
+	}
+	return all
 }
 
 // staleTooLong reports whether a container has been stale for too long.
@@ -89,39 +144,122 @@ func (w *watcher) staleTooLong(names []string, now time.Time) (tooLong bool) {
 	return tooLong
 }
 
-// lists reports whether the listing names a container that the workflow does not
-// know. Containers start and end all the time, so the workflow is asked before it is
-// woken.
-func (w *watcher) lists(ctx context.Context, listing api.Listing) bool {
-	unknown := func(name string) bool {
-		id, _, err := api.ParseOnInstance(name)
-		return err == nil && !slices.Contains(w.known, id)
-	}
-	if !slices.ContainsFunc(listing.Containers, unknown) {
-		return false
+// unknown reports whether an attempt is unknown to the workflow, as far as the watcher
+// knows.
+func (w *watcher) unknown(name string) bool {
+	id, _, err := api.ParseOnInstance(name)
+	return err == nil && !slices.Contains(w.known, id) && !slices.Contains(w.foreign, name)
+}
+
+// compare holds the listing against what the workflow knows. It returns the attempts
+// that the workflow still knows and that two probes have not listed, and whether there
+// is one that the workflow does not know. Containers start and end all the time, so the
+// workflow is asked before it is woken.
+func (w *watcher) compare(ctx context.Context, listing api.Listing) (unlisted []string, added bool, err error) {
+	unlisted = w.missed()
+	if len(unlisted) == 0 && !slices.ContainsFunc(listing.Containers, w.unknown) {
+		return nil, false, nil
 	}
 	info := activity.GetInfo(ctx).WorkflowExecution
 	answer, err := w.client.QueryWorkflow(ctx, info.ID, info.RunID, api.QueryState)
 	if err != nil {
-		return false // the next probe asks again
+		return nil, false, err
 	}
 	var state api.InstanceState
 	if err := answer.Get(&state); err != nil {
-		return false
+		return nil, false, err
 	}
 	w.known = state.Running
-	return slices.ContainsFunc(listing.Containers, unknown)
+	w.noLongerMiss(unlisted)
+	added, err = w.hasStrangers(ctx, listing)
+	return slices.DeleteFunc(unlisted, w.unknown), added, err
 }
+
+// hasStrangers reports whether the instance runs what the workflow does not know and
+// what is of no other fleet.
+func (w *watcher) hasStrangers(ctx context.Context, listing api.Listing) (bool, error) {
+	strangers := slices.DeleteFunc(slices.Clone(listing.Containers), func(name string) bool { return !w.unknown(name) })
+	if len(strangers) == 0 {
+		return false, nil
+	}
+	// What had ended when the workflow was asked was known to it before.
+	now, err := w.list(ctx, w.in.Machine)
+	if err != nil {
+		return false, err
+	}
+	strangers = slices.DeleteFunc(strangers, func(name string) bool { return !slices.Contains(now.Containers, name) })
+	foreign, err := w.foreigners(ctx, w.in.Machine.Fleet, strangers)
+	w.foreign = append(w.foreign, foreign...)
+	return len(strangers) > len(foreign), err
+}
+
+// missed returns, in order, the attempts that two probes in a row have not listed.
+func (w *watcher) missed() []string {
+	var names []string
+	for name, times := range w.absent {
+		if times >= 2 {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// noLongerMiss forgets attempts that were missed.
+func (w *watcher) noLongerMiss(names []string) {
+	kept := *w.kept.Load()
+	kept.Listed = slices.DeleteFunc(slices.Clone(kept.Listed), func(name string) bool { return slices.Contains(names, name) })
+	w.kept.Store(&kept)
+	for _, name := range names {
+		delete(w.absent, name)
+	}
+}
+
+// minFailures is how many probes must fail in a row, on one worker, before an instance
+// counts as unreachable: the probe timeout may have passed while no worker was there.
+const minFailures = 3
 
 // failed says whether a failed probe is news: the cloud says that the instance is
 // gone, or none has succeeded for the timeout.
-func (w *watcher) failed(ctx context.Context, probe error) (api.WatchResult, bool) {
+func (w *watcher) failed(ctx context.Context, began time.Time, probe error) (api.WatchResult, bool) {
 	var gone *temporal.ApplicationError
 	if errors.As(w.checkAlive(context.WithoutCancel(ctx), w.in.Machine), &gone) {
 		return api.WatchResult{Gone: gone.Message()}, true
 	}
-	if !w.in.Unreachable && time.Since(*w.lastProbe.Load()) > w.in.Timeout.D() {
+	if !w.in.Unreachable && w.failures >= minFailures && began.Sub(w.kept.Load().LastProbe) > w.in.Timeout.D() {
 		return api.WatchResult{Unreachable: probe.Error()}, true
 	}
 	return api.WatchResult{}, false
+}
+
+// noticeCommand returns the command that prints when the provider takes an instance.
+func (a *Activities) noticeCommand(in api.WatchInput) string {
+	if !in.Preemptible || in.Noticed {
+		return ""
+	}
+	driver, err := a.driver(in.Machine.Fleet, in.Machine.Driver, in.Machine.Local)
+	if noticer, ok := driver.(cloud.Noticer); err == nil && ok {
+		return noticer.NoticeCommand()
+	}
+	return ""
+}
+
+// notice asks the instance when its provider takes it. The zero value: it has not said
+// so, or can't be asked now.
+func (w *watcher) notice(ctx context.Context) time.Time {
+	pool, target, err := w.target(w.in.Machine)
+	if err != nil {
+		return time.Time{}
+	}
+	ctx, cancel := context.WithTimeout(ctx, noticeInterval)
+	defer cancel()
+	var out bytes.Buffer
+	if err := pool.Run(ctx, target, sshexec.Command{Line: w.noticeCommand, Stdout: &out}); err != nil {
+		return time.Time{} // whether it can be reached is for the probe to say
+	}
+	at, err := time.Parse(time.RFC3339, strings.TrimSpace(out.String()))
+	if err != nil {
+		return time.Time{}
+	}
+	return at.UTC()
 }

@@ -1,13 +1,10 @@
 package workflows
 
 import (
-	"cmp"
 	"encoding/json"
 	"fmt"
 	"strings"
-	"time"
 
-	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
@@ -18,16 +15,23 @@ import (
 // api.ContainerSpec. A command that exits non-zero is a result; the workflow fails
 // when its input is wrong, when its fleet does not exist or can't run it, and when
 // the machines have failed it too often. Cancelling the workflow kills the container.
-func Container(ctx workflow.Context, input json.RawMessage) (api.ContainerResult, error) {
-	c, err := newContainer(ctx, input)
+// carried is what an earlier run of the same workflow left: nil in the first.
+func Container(ctx workflow.Context, input json.RawMessage, carried *api.ContainerCarried) (api.ContainerResult, error) {
+	c, err := newContainer(ctx, input, carried)
 	if err != nil {
 		return api.ContainerResult{}, err
 	}
 	durable, _ := workflow.NewDisconnectedContext(ctx)
-	if err := c.submit(durable); err != nil {
+	if carried == nil {
+		err = c.submit(durable)
+	}
+	if err != nil {
 		return api.ContainerResult{}, c.failed(durable, err)
 	}
 	c.follow(durable, ctx)
+	if c.outcome == nil {
+		return api.ContainerResult{}, c.continueAsNew(durable, input)
+	}
 	return c.conclude(durable)
 }
 
@@ -40,10 +44,12 @@ type container struct {
 	// cancelled: the user wants it ended.
 	cancelled bool
 	requests  int
+	asking    int    // requests and questions that are under way
+	received  int    // signals, in this run of the workflow
 	note      string // that a person should see
 }
 
-func newContainer(ctx workflow.Context, input json.RawMessage) (*container, error) {
+func newContainer(ctx workflow.Context, input json.RawMessage, carried *api.ContainerCarried) (*container, error) {
 	c := &container{info: workflow.GetInfo(ctx), spec: api.DefaultContainerSpec()}
 	err := json.Unmarshal(input, &c.spec)
 	if err == nil {
@@ -60,6 +66,9 @@ func newContainer(ctx workflow.Context, input json.RawMessage) (*container, erro
 		Command: c.spec.Label(200), State: api.ContainerQueued, QueuedAt: api.Time{Time: workflow.Now(ctx)},
 		Status: "submitted to fleet " + c.spec.Fleet,
 	}
+	if carried != nil {
+		c.state, c.cancelled, c.note = carried.State, carried.Cancelled, carried.Note
+	}
 	err = workflow.SetQueryHandler(ctx, api.QueryState, func() (api.ContainerState, error) { return c.state, nil })
 	if err != nil {
 		return nil, err
@@ -75,7 +84,7 @@ func newContainer(ctx workflow.Context, input json.RawMessage) (*container, erro
 // submit has the fleet queue the container.
 func (c *container) submit(ctx workflow.Context) error {
 	return c.ask(ctx, "submit to fleet "+c.spec.Fleet, api.Request{
-		Kind: api.Submit, Priority: c.spec.Priority, QueuedAt: c.state.QueuedAt.Time,
+		Kind: api.Submit, Priority: c.state.Priority, QueuedAt: c.state.QueuedAt.Time,
 		VCPUs: c.spec.VCPUs, Memory: c.spec.Memory, Scratch: c.spec.Scratch, GPUs: c.spec.GPUs,
 		Preemptible: c.spec.Preemptible, Attempts: c.spec.Attempts, Image: c.spec.Image != "", Label: c.spec.Label(48),
 	})
@@ -86,6 +95,8 @@ func (c *container) ask(ctx workflow.Context, summary string, request api.Reques
 	request.ID = c.state.ID
 	request.WorkflowID = api.OtherWorkflowID(c.info.WorkflowExecution.ID)
 	c.requests++
+	c.asking++
+	defer func() { c.asking-- }()
 	in := api.SubmitInput{
 		Fleet: c.spec.Fleet, Request: request,
 		RequestID: fmt.Sprintf("%s/%d", c.info.WorkflowExecution.RunID, c.requests),
@@ -94,8 +105,8 @@ func (c *container) ask(ctx workflow.Context, summary string, request api.Reques
 	return workflow.ExecuteLocalActivity(ctx, api.SubmitActivity, in).Get(ctx, nil)
 }
 
-// follow blocks until the container has an outcome, passing on what its user wants
-// meanwhile. outer is the context that a cancellation reaches.
+// follow blocks until the container has an outcome, or this run must end, passing on
+// what its user wants meanwhile. outer is the context that a cancellation reaches.
 func (c *container) follow(ctx, outer workflow.Context) {
 	ctx, stop := workflow.WithCancel(ctx)
 	defer stop()
@@ -109,7 +120,7 @@ func (c *container) follow(ctx, outer workflow.Context) {
 	workflow.GoNamed(ctx, "priority", c.takePriorities)
 	workflow.GoNamed(ctx, "status", c.refresh)
 	workflow.GoNamed(ctx, "cancellation", func(ctx workflow.Context) {
-		if workflow.Await(ctx, func() bool { return outer.Err() != nil }) != nil || c.outcome != nil {
+		if workflow.Await(ctx, func() bool { return outer.Err() != nil }) != nil || c.outcome != nil || c.cancelled {
 			return
 		}
 		c.cancelled = true
@@ -118,124 +129,25 @@ func (c *container) follow(ctx, outer workflow.Context) {
 			c.outcome = &api.Outcome{Cancelled: true} // there is no fleet that could run it
 		}
 	})
-	if err := workflow.Await(ctx, func() bool { return c.outcome != nil }); err != nil {
-		workflow.GetLogger(ctx).Error("await failed", "error", err)
-	}
-}
-
-// takePriorities passes changes of priority on to the fleet. What is no integer is
-// ignored, logged and said.
-func (c *container) takePriorities(ctx workflow.Context) {
-	for channel := workflow.GetSignalChannel(ctx, api.SignalSetPriority); ; {
-		var value converter.RawValue
-		channel.Receive(ctx, &value)
-		if ctx.Err() != nil {
+	for c.outcome == nil {
+		if err := workflow.Await(ctx, func() bool { return c.outcome != nil || c.mustContinue(ctx) }); err != nil {
+			workflow.GetLogger(ctx).Error("await failed", "error", err)
+		}
+		if letOthersRun(ctx); c.mustContinue(ctx) {
 			return
 		}
-		var priority int
-		if err := json.Unmarshal(value.Payload().GetData(), &priority); err != nil {
-			c.note = fmt.Sprintf("ignored signal %s: %q is not an integer", api.SignalSetPriority, value.Payload().GetData())
-			workflow.GetLogger(ctx).Warn(c.note)
-			c.show(ctx)
-			continue
-		}
-		c.state.Priority = priority
-		c.show(ctx)
-		if err := c.ask(ctx, fmt.Sprintf("set priority %d", priority), api.Request{Kind: api.Prioritize, Priority: priority}); err != nil {
-			workflow.GetLogger(ctx).Warn("priority not passed on", "error", err)
-		}
 	}
 }
 
-// refresh asks the fleet, ever less often, why the container is where it is, so that
-// the Web UI can say it. Containers that are done soon cost nothing.
-func (c *container) refresh(ctx workflow.Context) {
-	unknown := 0
-	for wait := 10 * time.Second; ; wait = min(2*wait, 6*time.Hour) {
-		timer := workflow.NewTimerWithOptions(ctx, wait, workflow.TimerOptions{Summary: "until the status is refreshed"})
-		if timer.Get(ctx, nil) != nil {
-			return
-		}
-		var seen api.ContainerState
-		options := localOptions("ask fleet " + c.spec.Fleet + " for the status")
-		options.ScheduleToCloseTimeout, options.StartToCloseTimeout = 5*time.Second, 5*time.Second
-		in := api.AskInput{Fleet: c.spec.Fleet, Container: c.state.ID}
-		err := workflow.ExecuteLocalActivity(workflow.WithLocalActivityOptions(ctx, options), api.AskStatusActivity, in).Get(ctx, &seen)
-		if ctx.Err() != nil {
-			return
-		}
-		if err != nil {
-			c.status(ctx, "the fleet does not answer: "+reasonOf(err))
-			continue
-		}
-		if seen.State == "" {
-			// Its outcome may be on its way. If not, the fleet has been created anew.
-			if unknown++; unknown > 1 && c.submit(ctx) == nil {
-				unknown = 0
-			}
-			wait = 5 * time.Second
-			continue
-		}
-		c.state.State, c.state.Instance, c.state.StartedAt = seen.State, seen.Instance, seen.StartedAt
-		c.status(ctx, seen.Status)
-	}
+// mustContinue reports whether this run has grown so long that the next must take
+// over, and can.
+func (c *container) mustContinue(ctx workflow.Context) bool {
+	long := workflow.GetInfo(ctx).GetContinueAsNewSuggested() || c.received > 5000
+	return long && c.asking == 0
 }
 
-// conclude turns the outcome into the workflow's result.
-func (c *container) conclude(ctx workflow.Context) (api.ContainerResult, error) {
-	o := c.outcome
-	switch {
-	case o.Refused != "":
-		return api.ContainerResult{}, c.failed(ctx, temporal.NewNonRetryableApplicationError(o.Refused, api.ErrorInvalid, nil))
-	case o.Failed != "":
-		return api.ContainerResult{}, c.failed(ctx, temporal.NewNonRetryableApplicationError(o.Failed, api.ErrorFailed, nil))
-	case o.Result == nil:
-		c.end(ctx, api.ContainerCancelled, cmp.Or(o.Story, "cancelled before it started"))
-		return api.ContainerResult{}, temporal.NewCanceledError()
-	}
-	r := *o.Result
-	r.QueuedAt = c.state.QueuedAt
-	c.state.ExitCode = &r.ExitCode
-	c.state.Instance, c.state.StartedAt, c.state.FinishedAt = r.Instance, r.StartedAt, r.FinishedAt
-	if c.cancelled && r.ExitCode != 0 {
-		c.end(ctx, api.ContainerCancelled, fmt.Sprintf("cancelled; exit code %d", r.ExitCode))
-		return r, temporal.NewCanceledError(r)
-	}
-	c.end(ctx, api.ContainerExited, fmt.Sprintf("exit code %d%s", r.ExitCode, because(r.Error)))
-	return r, nil
-}
-
-// failed shows an error as the end of the container, and returns it.
-func (c *container) failed(ctx workflow.Context, err error) error {
-	c.end(ctx, api.ContainerFailed, reasonOf(err))
-	return temporal.NewNonRetryableApplicationError(reasonOf(err), typeOf(err), nil)
-}
-
-// end shows how the container ended.
-func (c *container) end(ctx workflow.Context, state, status string) {
-	c.state.State = state
-	if c.state.FinishedAt.IsZero() {
-		c.state.FinishedAt = api.Time{Time: workflow.Now(ctx)}
-	}
-	c.status(ctx, status)
-	updates := []temporal.SearchAttributeUpdate{api.AttributeState.ValueSet(state)}
-	if o := c.outcome; o != nil && o.Result != nil {
-		updates = append(updates, api.AttributeInstanceType.ValueSet(o.Result.InstanceType), api.AttributeCloudID.ValueSet(o.Result.CloudID))
-	}
-	if err := workflow.UpsertTypedSearchAttributes(ctx, updates...); err != nil {
-		workflow.GetLogger(ctx).Error("search attributes could not be set", "error", err)
-	}
-}
-
-func (c *container) status(ctx workflow.Context, status string) {
-	c.state.Status = status
-	c.show(ctx)
-}
-
-// show puts the state into the workflow's current details.
-func (c *container) show(ctx workflow.Context) {
-	s := c.state
-	workflow.SetCurrentDetails(ctx, fmt.Sprintf("**%s**%s\n\n- command: `%s`\n- fleet: %s; instance: %s; priority: %d\n- asks for: %g vCPUs, %s memory, %s scratch, %d GPUs\n%s\n",
-		s.State, because(s.Status), s.Command, s.Fleet, orNone(s.Instance), s.Priority,
-		c.spec.VCPUs, c.spec.Memory, c.spec.Scratch, c.spec.GPUs, c.note))
+// continueAsNew starts this workflow's next run, which carries on where this one is.
+func (c *container) continueAsNew(ctx workflow.Context, input json.RawMessage) error {
+	return workflow.NewContinueAsNewError(ctx, api.ContainerWorkflow, input,
+		api.ContainerCarried{State: c.state, Cancelled: c.cancelled, Note: c.note})
 }

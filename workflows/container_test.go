@@ -17,7 +17,7 @@ import (
 // contain runs the Container workflow with an input and returns its result and error.
 func (w *world) contain(id, input string) (api.ContainerResult, error) {
 	w.env.SetStartWorkflowOptions(client.StartWorkflowOptions{ID: id})
-	w.env.ExecuteWorkflow(workflows.Container, json.RawMessage(input))
+	w.env.ExecuteWorkflow(workflows.Container, json.RawMessage(input), nil)
 	require.True(w.t, w.env.IsWorkflowCompleted(), "the workflow did not end")
 	var result api.ContainerResult
 	if err := w.env.GetWorkflowError(); err != nil {

@@ -22,7 +22,7 @@ func Fleet(ctx workflow.Context, in api.FleetInput) (api.FleetState, error) {
 		return api.FleetState{}, err
 	}
 	ctx = f.deleteWhenCancelled(ctx)
-	for !f.over() {
+	for !f.over() || !f.isEmpty(ctx) {
 		f.awaitNews(ctx)
 		if letOthersRun(ctx); f.mustContinue(ctx) {
 			return f.answer(), f.continueAsNew(ctx)

@@ -152,10 +152,15 @@ func (f *fleet) assign(ctx workflow.Context, created []string) {
 		c.Binding, c.Instance, c.sentAt = schedule.Running, a.Instance, workflow.Now(ctx)
 		c.attempt++
 		m.containers++
-		m.Orders.Run = append(m.Orders.Run, api.Assignment{
-			Container: c.ID, WorkflowID: c.workflow, Attempt: c.attempt, Label: c.label, QueuedAt: c.queuedAt,
-			Share: share(f.shapes[c.Shape], f.instanceType(m.Type)),
-		})
+		m.Orders.Run = append(m.Orders.Run, f.assignment(c, m))
+	}
+}
+
+// assignment is the present attempt of a container on an instance.
+func (f *fleet) assignment(c *member, m *machine) api.Assignment {
+	return api.Assignment{
+		Container: c.ID, WorkflowID: c.workflow, Attempt: c.attempt, Label: c.label, QueuedAt: c.queuedAt,
+		Share: share(f.shapes[c.Shape], f.instanceType(m.Type)),
 	}
 }
 
@@ -202,7 +207,7 @@ func (f *fleet) postOrders(to *post) map[int]*machine {
 	receivers := map[int]*machine{}
 	for _, m := range f.instances {
 		o := &m.Orders
-		if len(o.Run) == 0 && len(o.Kill) == 0 && o.Leave == "" && o.Drain == "" && o.Keep == nil && !o.Greet {
+		if len(o.Run) == 0 && len(o.Resume) == 0 && len(o.Kill) == 0 && o.Leave == "" && o.Drain == "" && o.Keep == nil && !o.Greet {
 			continue
 		}
 		m.OrdersSeq++

@@ -123,7 +123,7 @@ func (f *fleet) report(ctx workflow.Context, r api.Report) {
 		return
 	}
 	m.ReportSeq, m.OrdersSeq = r.Seq, max(m.OrdersSeq, r.OrdersSeen)
-	m.reported = m.reported || r.State != api.StateUnknown || len(r.Running) > 0
+	m.reported = m.reported || r.Listed
 	if r.CloudID != "" && !m.Accepted {
 		m.Accepted = true
 		f.totals.Created++

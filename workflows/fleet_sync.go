@@ -2,6 +2,7 @@ package workflows
 
 import (
 	"fmt"
+	"time"
 
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
@@ -18,7 +19,7 @@ func (f *fleet) sync(ctx workflow.Context) {
 		if workflow.Await(ctx, func() bool { return f.prepared }) != nil {
 			return
 		}
-		in := api.SyncInput{Fleet: f.spec.Name, Driver: f.spec.Driver, Local: f.spec.Local, Interval: f.spec.Intervals.Sync}
+		in := f.syncInput()
 		options := activityOptions("compare the cloud's list with fleet "+f.spec.Name, forever)
 		options.HeartbeatTimeout = heartbeatTimeout
 		attempt, cancel := workflow.WithCancel(workflow.WithActivityOptions(ctx, options))
@@ -41,6 +42,31 @@ func (f *fleet) sync(ctx workflow.Context) {
 		}
 		f.synced(result)
 	}
+}
+
+// isEmpty reports whether the cloud has no instance of the fleet, and takes in what it
+// has: a creation that was given up may have succeeded later. A fleet that no worker
+// could prepare has asked the cloud for nothing.
+func (f *fleet) isEmpty(ctx workflow.Context) bool {
+	if !f.prepared {
+		return true
+	}
+	in := f.syncInput()
+	in.Once = true
+	options := activityOptions("look whether the cloud still has instances of fleet "+f.spec.Name, time.Minute)
+	options.HeartbeatTimeout = heartbeatTimeout
+	var result api.SyncResult
+	err := workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, options), api.SyncFleetActivity, in).Get(ctx, &result)
+	if err != nil {
+		f.log.Error("looking for instances failed", "error", err)
+		return false
+	}
+	f.synced(result)
+	return f.over()
+}
+
+func (f *fleet) syncInput() api.SyncInput {
+	return api.SyncInput{Fleet: f.spec.Name, Driver: f.spec.Driver, Local: f.spec.Local, Interval: f.spec.Intervals.Sync}
 }
 
 // synced adopts what was found, and gives up what has vanished: an instance without a
@@ -75,6 +101,7 @@ func (f *fleet) adopt(found api.Found) {
 	m.Accepted, m.CloudID, m.ReportSeq, m.OrdersSeq = true, found.CloudID, 0, 0
 	m.Leaving, f.news = false, true
 	m.Orders = api.Orders{Greet: true}
+	f.placedAgain(m)
 	instanceType := fleetspec.InstanceType{Name: found.Type}
 	known := false
 	for _, t := range f.spec.InstanceTypes {
@@ -88,6 +115,20 @@ func (f *fleet) adopt(found api.Found) {
 	to := post{run: f.info.WorkflowExecution.RunID, seq: f.batch, messages: f.outbox}
 	to.startInstance(api.InstanceInput{Name: found.Name, Type: instanceType, Spec: f.instanceSpec(), Found: &found})
 	f.outbox = to.messages
+}
+
+// placedAgain gives an instance the attempts again that it was given and that have not
+// ended.
+func (f *fleet) placedAgain(m *machine) {
+	for _, c := range f.containers {
+		if c.Binding != schedule.Running || c.Instance != m.Name {
+			continue
+		}
+		m.Orders.Resume = append(m.Orders.Resume, f.assignment(c, m))
+		if c.cancel {
+			m.Orders.Kill = append(m.Orders.Kill, c.ID)
+		}
+	}
 }
 
 // instanceSpec is the part of the spec that instances need.

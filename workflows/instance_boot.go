@@ -19,70 +19,112 @@ func (i *instance) boot(ctx workflow.Context) bool {
 	}
 	i.state.CloudID, i.state.Address = i.machine.CloudID, i.machine.Address
 	i.changed(ctx)
-	found := i.state.State == api.StateUnknown // then what it lists has been observed
 	listing, ok := i.probe(ctx)
-	if !ok {
+	if i.cameUp != nil {
+		listing, ok = i.cameUp.listing, true
+	}
+	if !ok || i.mustLeave() {
 		return false
 	}
-	now := workflow.Now(ctx)
-	i.state.UpAt, i.state.LastProbe = api.Time{Time: now}, api.Time{Time: now}
-	i.idleSince = now
-	i.late = "" // on hold, or with containers on it, it may have come up late
-	i.bootOver(ctx, api.BootSuccess)
-	if !found {
-		i.observe(ctx, listing, nil)
-	}
-	i.settle(ctx)
+	i.isUpNow(ctx, listing)
 	return true
 }
 
-// probe returns what runs on the instance once all probes have succeeded. On one that
-// was found, containers may run although its boot probe fails: what the run probe
-// lists is adopted all the same, and the instance stays unknown until both succeed.
-func (i *instance) probe(ctx workflow.Context) (listing api.Listing, ok bool) {
-	if i.state.State == api.StateBooting {
-		ok = i.bootProbe(ctx) && i.runProbe(ctx, &listing)
-		return listing, ok
+// isUpNow records that the instance can run containers.
+func (i *instance) isUpNow(ctx workflow.Context, listing api.Listing) {
+	now := api.Time{Time: workflow.Now(ctx)}
+	i.state.UpAt, i.state.LastProbe, i.idleSince = now, now, now.Time
+	i.late, i.unreachable = "", "" // on hold, or with containers on it, it may have come up late
+	i.bootOver(ctx, api.BootSuccess)
+	if !i.listed { // else it has been observed
+		i.listed = true
+		i.observe(ctx, listing, nil)
 	}
-	var booted, listed, over bool
+	i.settle(ctx)
+}
+
+// probe returns what runs on the instance once all probes have succeeded.
+func (i *instance) probe(ctx workflow.Context) (listing api.Listing, ok bool) {
+	if i.state.State == api.StateUnknown {
+		return api.Listing{}, i.probeFound(ctx)
+	}
+	ok = i.bootProbe(ctx) && i.runProbe(ctx, &listing)
+	return listing, ok
+}
+
+// settleTime is how long after its discovery what runs on an instance is looked at:
+// by then the activities of a workflow that was terminated have ended, and start
+// nothing any more.
+const settleTime = 6 * time.Second
+
+// probeFound probes an instance that was found. Containers may run there although its
+// boot probe fails: what the run probe lists is adopted, and watched, all the same.
+// The instance stays unknown until both probes succeed.
+func (i *instance) probeFound(ctx workflow.Context) bool {
+	var booted bool
 	ctx, cancel := workflow.WithCancel(ctx)
 	defer cancel()
-	workflow.GoNamed(ctx, "boot probe", func(ctx workflow.Context) {
-		booted = i.bootProbe(ctx)
-		over = over || !booted
-	})
+	workflow.GoNamed(ctx, "boot probe", func(ctx workflow.Context) { booted = i.bootProbe(ctx) })
 	workflow.GoNamed(ctx, "run probe", func(ctx workflow.Context) {
-		if listed = i.runProbe(ctx, &listing); listed {
-			i.observe(ctx, listing, nil)
-			i.report()
+		pause := workflow.TimerOptions{Summary: "until an earlier workflow's activities have ended"}
+		if workflow.NewTimerWithOptions(ctx, settleTime, pause).Get(ctx, nil) != nil {
+			return
 		}
-		over = over || !listed
+		var listing api.Listing
+		if i.runProbe(ctx, &listing) {
+			i.adopt(ctx, listing)
+			i.watch(ctx)
+		}
 	})
-	i.await(ctx, func() bool { return booted && listed || over || i.mustLeave() })
-	return listing, booted && listed && !i.mustLeave()
+	i.await(ctx, func() bool { return booted && i.listed || i.mustLeave() || i.cameUp != nil })
+	return booted && i.listed
+}
+
+// adopt takes in the first listing of an instance that was found.
+func (i *instance) adopt(ctx workflow.Context, listing api.Listing) {
+	i.listed = true
+	i.state.LastProbe = api.Time{Time: workflow.Now(ctx)}
+	i.observe(ctx, listing, nil)
+	i.report()
 }
 
 func (i *instance) bootProbe(ctx workflow.Context) bool {
-	in := api.BootProbeInput{Machine: i.machine, Command: i.in.Spec.BootProbe, Interval: i.in.Spec.Intervals.Probe}
-	return i.step(ctx, "boot probe of "+i.where(), api.BootProbeActivity, in, nil)
+	ok := i.step(ctx, "boot probe of "+i.where(), api.BootProbeActivity, i.bootProbeInput(), nil)
+	if ok {
+		i.answered(ctx)
+	}
+	return ok
+}
+
+func (i *instance) bootProbeInput() api.BootProbeInput {
+	return api.BootProbeInput{Machine: i.machine, Command: i.in.Spec.BootProbe, Interval: i.in.Spec.Intervals.Probe}
+}
+
+// answered records that the instance has answered over SSH.
+func (i *instance) answered(ctx workflow.Context) {
+	i.state.SSHAt = api.Time{Time: workflow.Now(ctx)}
+	i.time(ctx, "drover_ssh_duration", i.state.CreatedAt, i.state.SSHAt)
 }
 
 // runProbe puts the runner onto the instance and has it list what runs there.
 func (i *instance) runProbe(ctx workflow.Context, listing *api.Listing) bool {
-	in := api.CopyRunnerInput{Machine: i.machine, Runner: i.in.Spec.Runner, Architecture: i.in.Type.Architecture}
-	return i.step(ctx, "runner to "+i.where(), api.CopyRunnerActivity, in, &i.machine.Runner) &&
+	return i.step(ctx, "runner to "+i.where(), api.CopyRunnerActivity, i.copyInput(), &i.machine.Runner) &&
 		i.step(ctx, "run probe of "+i.where(), api.RunProbeActivity, i.machine, listing)
 }
 
+func (i *instance) copyInput() api.CopyRunnerInput {
+	return api.CopyRunnerInput{Machine: i.machine, Runner: i.in.Spec.Runner, Architecture: i.in.Type.Architecture}
+}
+
 // step runs one activity of the boot and reports whether it succeeded. It ends early
-// when the instance must leave.
+// when the instance must leave, or has come up otherwise.
 func (i *instance) step(ctx workflow.Context, summary, activity string, in, out any) bool {
 	ctx, cancel := workflow.WithCancel(ctx)
 	defer cancel()
 	i.state.Reason = summary
 	i.changed(ctx)
 	done := workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, activityOptions(summary, 2*time.Minute)), activity, in)
-	i.await(ctx, func() bool { return done.IsReady() || i.mustLeave() })
+	i.await(ctx, func() bool { return done.IsReady() || i.mustLeave() || i.cameUp != nil })
 	if !done.IsReady() {
 		i.explainBoot(ctx, summary)
 		return false
@@ -99,9 +141,12 @@ func (i *instance) step(ctx workflow.Context, summary, activity string, in, out 
 // to go.
 func (i *instance) bootFailed(ctx workflow.Context, summary string, err error) {
 	var application *temporal.ApplicationError
-	if errors.As(err, &application) && application.Type() == api.ErrorGone {
+	switch {
+	case temporal.IsCanceledError(err):
+		return
+	case errors.As(err, &application) && application.Type() == api.ErrorGone:
 		i.gone = application.Message()
-	} else {
+	default:
 		i.late = fmt.Sprintf("%s: %s", summary, reasonOf(err))
 	}
 	i.note(ctx, "boot failed: "+i.late+i.gone)
@@ -129,28 +174,12 @@ func (i *instance) explainBoot(ctx workflow.Context, step string) {
 	i.note(ctx, i.late)
 }
 
-// startBootTimeout starts the timer after which an instance that is not up is late.
-func (i *instance) startBootTimeout(ctx workflow.Context) {
-	timeout := i.in.Spec.Timeouts.Boot.D()
-	workflow.GoNamed(ctx, "boot timeout", func(ctx workflow.Context) {
-		ctx, cancel := workflow.WithCancel(ctx)
-		timer := workflow.NewTimerWithOptions(ctx, timeout, workflow.TimerOptions{Summary: fmt.Sprintf("boot timeout %s", timeout)})
-		i.await(ctx, func() bool { return timer.IsReady() || i.state.BootOutcome != "" })
-		if i.state.BootOutcome == "" {
-			i.late = fmt.Sprintf("boot timeout %s", timeout)
-		}
-		cancel()
-	})
-}
-
 // bootOver settles the boot outcome, once.
 func (i *instance) bootOver(ctx workflow.Context, outcome string) {
 	i.state.BootOutcome = outcome
-	took := workflow.Now(ctx).Sub(i.state.CreatedAt.Time)
-	metrics := workflow.GetMetricsHandler(ctx).WithTags(map[string]string{
-		"fleet": i.state.Fleet, "instance_type": i.state.Type, "outcome": outcome,
-	})
-	metrics.Counter("drover_boots").Inc(1)
-	metrics.Timer("drover_boot_duration").Record(took)
+	now := api.Time{Time: workflow.Now(ctx)}
+	tags := map[string]string{"fleet": i.state.Fleet, "instance_type": i.state.Type, "outcome": outcome}
+	workflow.GetMetricsHandler(ctx).WithTags(tags).Counter("drover_boots").Inc(1)
+	i.time(ctx, "drover_boot_duration", i.state.CreatedAt, now)
 	i.changed(ctx)
 }

@@ -104,25 +104,35 @@ func (i *instance) take(ctx workflow.Context, name string, value converter.RawVa
 
 // setBehavior carries out an order that has been found valid.
 func (i *instance) setBehavior(ctx workflow.Context, order api.SetIdleBehavior) {
-	if order.Behavior == api.Run && i.broken {
-		i.note(ctx, "drains instead: the instance says that it can't run containers")
-		order.Behavior = api.Drain
-	}
-	if order.Behavior == api.Run && i.state.IdleBehavior != api.Run {
-		i.idleSince = workflow.Now(ctx)
+	if order.Behavior == api.Run {
+		if i.broken {
+			i.unfit = whyBroken
+		} else if i.state.IdleBehavior != api.Hold {
+			i.unfit = "" // whoever takes back a drain knows why it drained
+		}
+		if i.unfit != "" {
+			i.note(ctx, "drains instead: "+i.unfit)
+			order = api.SetIdleBehavior{Behavior: api.Drain, Reason: i.unfit, By: "drover"}
+		} else if i.state.IdleBehavior != api.Run {
+			i.idleSince = workflow.Now(ctx)
+		}
 	}
 	i.state.IdleBehavior = order.Behavior
 	i.state.BehaviorReason, i.state.BehaviorBy = order.Reason, order.By
+	i.endStale(ctx)
 	i.changed(ctx)
 	i.report()
 }
 
 // drain makes the instance go once nothing runs on it, unless it is on hold: then
-// it is only said.
+// it is only said, and done when the hold is lifted.
 func (i *instance) drain(ctx workflow.Context, why string) {
 	i.note(ctx, why)
-	if i.state.IdleBehavior == api.Run {
+	switch i.state.IdleBehavior {
+	case api.Run:
 		i.setBehavior(ctx, api.SetIdleBehavior{Behavior: api.Drain, Reason: why, By: "drover"})
+	case api.Hold:
+		i.unfit = why
 	}
 }
 
@@ -163,6 +173,12 @@ func (i *instance) takeOrders(ctx workflow.Context, data json.RawMessage) error 
 			continue
 		}
 		i.mail.refused = append(i.mail.refused, a.Container)
+		i.report()
+	}
+	for _, a := range orders.Resume {
+		if !slices.Contains(i.known(), a.Container) {
+			i.resume(ctx, a)
+		}
 		i.report()
 	}
 	for _, id := range orders.Kill {

@@ -95,6 +95,14 @@ func (i *instance) changed(ctx workflow.Context) {
 	i.shownState, i.shownBehavior, i.shownCloudID = i.settled, i.state.IdleBehavior, i.state.CloudID
 }
 
+// time records how long something took, of an instance that this workflow has created.
+func (i *instance) time(ctx workflow.Context, name string, from, to api.Time) {
+	if i.in.Found == nil {
+		tags := map[string]string{"fleet": i.state.Fleet, "instance_type": i.state.Type}
+		workflow.GetMetricsHandler(ctx).WithTags(tags).Timer(name).Record(to.Sub(from.Time))
+	}
+}
+
 // details is what the Web UI shows on top of the workflow's page.
 func (i *instance) details() string {
 	s := i.state
@@ -171,7 +179,7 @@ func (i *instance) messages(ctx workflow.Context) []api.Message {
 		Instance: i.state.Name, Seq: i.mail.seq, OrdersSeen: i.ordersSeen,
 		Type: i.state.Type, State: i.state.State, Behavior: i.state.IdleBehavior, CloudID: i.state.CloudID,
 		Running: i.names(), Ended: i.mail.ended, Refused: i.mail.refused, Refusal: i.mail.refusal,
-		BootOutcome: i.state.BootOutcome, Gone: i.mail.gone, Reason: i.state.Reason,
+		BootOutcome: i.state.BootOutcome, Listed: i.listed, Gone: i.mail.gone, Reason: i.state.Reason,
 	}
 	to := post{run: i.state.RunID, seq: i.mail.seq}
 	for _, l := range i.mail.outcomes {

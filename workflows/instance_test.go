@@ -306,10 +306,13 @@ func TestAFoundInstanceStaysUnknownWhileItsBootProbeFailsAndContainersRun(t *tes
 		assert.Equal(t, api.StateUnknown, state.State, "late, but it runs something")
 		assert.Equal(t, []string{"c-1"}, state.Running)
 	})
+	w.after(2*time.Hour-time.Second, func() { w.lists = nil })
 	w.finish(2*time.Hour, "c-1", api.RunContainerResult{How: api.Exited})
+	began := time.Time{}
+	w.after(0, func() { began = w.env.Now() })
 	state := w.foundInstance(api.Run)
 	assert.Equal(t, api.BootFailure, state.BootOutcome)
-	assert.InDelta(t, 2*3600, state.GoneAt.Sub(state.Since.Time).Seconds()+2*3600, 5)
+	assert.InDelta(t, 2*3600+600, state.GoneAt.Sub(began).Seconds(), 5, "the boot timeout counts from when it was last seen to run something")
 }
 
 func TestAFoundInstanceKeepsTheIdleBehaviorOfItsTag(t *testing.T) {

@@ -19,8 +19,11 @@ func (i *instance) watch(ctx workflow.Context) {
 		known := i.known()
 		in := api.WatchInput{
 			Machine: i.machine, Interval: spec.Intervals.Probe, Timeout: spec.Timeouts.Probe, StaleFor: spec.Timeouts.StaleRunLock,
-			LastProbe: i.state.LastProbe.Time, Known: known,
-			Unreachable: i.late != "", Broken: i.broken,
+			LastProbe: i.state.LastProbe.Time, Known: known, Listed: i.seen,
+			Unreachable: i.unreachable != "", Broken: i.broken, Noticed: !i.state.NoticeAt.IsZero(), Preemptible: i.in.Type.Preemptible,
+		}
+		if i.state.State == api.StateUnknown {
+			in.Timeout = spec.Timeouts.Boot
 		}
 		options := activityOptions("watch "+i.where(), forever)
 		options.HeartbeatTimeout = heartbeatTimeout
@@ -50,15 +53,19 @@ func (i *instance) watched(ctx workflow.Context, result api.WatchResult, known [
 	case result.Gone != "":
 		i.gone = result.Gone
 	case result.Unreachable != "":
-		if i.late == "" {
+		if i.unreachable == "" {
 			i.note(ctx, "unreachable: "+result.Unreachable)
 		}
-		i.late = "unreachable: " + result.Unreachable
-	default:
-		i.late = ""
-	}
-	if result.Listing != nil {
+		i.unreachable = result.Unreachable
+	case result.Listing != nil:
+		i.unreachable = ""
 		i.observe(ctx, *result.Listing, known)
+	}
+	for _, name := range result.Unlisted {
+		i.unlist(name)
+	}
+	if !result.Notice.IsZero() {
+		i.noticed(ctx, result.Notice)
 	}
 	i.changed(ctx)
 }
@@ -74,11 +81,29 @@ func (i *instance) observe(ctx workflow.Context, listing api.Listing, known []st
 		i.note(ctx, fmt.Sprintf("adopted container %s, found on the instance", id))
 		i.start(ctx, api.Assignment{Container: id, Attempt: attempt, Label: "(adopted)", QueuedAt: workflow.Now(ctx), Adopted: true})
 	}
+	i.seen, i.stale = listing.Containers, listing.Stale
 	if listing.Broken && !i.broken {
-		i.drain(ctx, "the instance says that it can't run containers")
+		i.drain(ctx, whyBroken)
 	}
 	i.broken = listing.Broken
+	i.endStale(ctx)
 	i.settle(ctx)
+}
+
+// whyBroken is why a broken instance drains.
+const whyBroken = "the instance says that it can't run containers"
+
+// endStale ends what is left of containers that nobody looks after any more, on an
+// instance that counts as broken and is not on hold.
+func (i *instance) endStale(ctx workflow.Context) {
+	if !i.broken || i.state.IdleBehavior == api.Hold {
+		return
+	}
+	for _, name := range i.stale {
+		if id, _, err := api.ParseOnInstance(name); err == nil {
+			i.kill(ctx, id)
+		}
+	}
 }
 
 // known are the containers that start or run on the instance.

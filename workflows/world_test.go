@@ -39,18 +39,20 @@ type world struct {
 	watch      func(context.Context, api.WatchInput) (api.WatchResult, error)
 	missing    func(api.Message) bool
 
-	mu        sync.Mutex
-	did       []string
-	tags      []string
-	reports   []api.Report
-	orders    []api.Orders
-	outcomes  map[string][]api.Outcome // by workflow ID
-	started   []api.InstanceInput
-	requests  []api.Request
-	destroyed int
-	found     []api.Found // what the cloud lists at first
-	lists     []string    // what the run probe lists
-	tokens    map[string][]byte
+	mu         sync.Mutex
+	did        []string
+	tags       []string
+	reports    []api.Report
+	orders     []api.Orders
+	outcomes   map[string][]api.Outcome // by workflow ID
+	started    []api.InstanceInput
+	requests   []api.Request
+	destroyed  int
+	bootProbed int
+	found      []api.Found // what the cloud lists at first
+	leftOver   []api.Found // what it lists when the fleet is about to end
+	lists      []string    // what the run probe lists
+	tokens     map[string][]byte
 }
 
 func newWorld(t *testing.T) *world {
@@ -98,10 +100,14 @@ func (w *world) probeBoot(ctx context.Context, in api.BootProbeInput) error {
 		return w.bootProbes(ctx)
 	}
 	w.note("boot probe " + in.Machine.Address)
-	if w.bootProbe != nil {
-		return w.bootProbe()
+	if w.bootProbe == nil {
+		return nil
 	}
-	return nil
+	err := w.bootProbe()
+	if w.bootProbed++; w.bootProbed > 1 && err == errNotYet {
+		return errRefused // the last try is not tried again
+	}
+	return err
 }
 
 func (w *world) copyRunner(context.Context, api.CopyRunnerInput) (string, error) {
@@ -165,9 +171,14 @@ func (w *world) prepare(context.Context, fleetspec.Spec) (api.FleetReady, error)
 	return api.FleetReady{OutputStore: "file:///output", Found: w.found}, nil
 }
 
-func (w *world) sync(ctx context.Context, _ api.SyncInput) (api.SyncResult, error) {
+func (w *world) sync(ctx context.Context, in api.SyncInput) (api.SyncResult, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if in.Once {
+		result := api.SyncResult{Found: w.leftOver}
+		w.leftOver = nil
+		return result, nil
+	}
 	w.tokens["sync"] = activity.GetInfo(ctx).TaskToken
 	return api.SyncResult{}, activity.ErrResultPending
 }
@@ -332,5 +343,8 @@ func exits(code int) func(context.Context, api.RunContainerInput) (api.RunContai
 // errNotYet is what an activity returns that is retried for ever. (The test environment
 // itself gives up after 10 attempts, which no server does.)
 var errNotYet = activity.ErrResultPending
+
+// errRefused is the end of an activity that is tried once.
+var errRefused = temporal.NewNonRetryableApplicationError("connection refused", "again", nil)
 
 var errUnexpected = errors.New("unexpected")

@@ -105,11 +105,25 @@ type WatchInput struct {
 	StaleFor fleetspec.Duration `json:"stale_for"`
 	// LastProbe is when a probe last succeeded.
 	LastProbe time.Time `json:"last_probe"`
-	// Known are the containers that the workflow knows to be on the instance.
-	Known []string `json:"known,omitempty"`
-	// Unreachable and Broken say what the workflow knows already.
+	// Known are the containers that the workflow knows to be on the instance, Listed the
+	// attempts that the instance has listed.
+	Known  []string `json:"known,omitempty"`
+	Listed []string `json:"listed,omitempty"`
+	// Unreachable, Broken and Noticed say what the workflow knows already.
 	Unreachable bool `json:"unreachable,omitempty"`
 	Broken      bool `json:"broken,omitempty"`
+	Noticed     bool `json:"noticed,omitempty"`
+	// Preemptible: the provider may take the instance, and may warn before.
+	Preemptible bool `json:"preemptible,omitempty"`
+}
+
+// Watched is what the heartbeats of a Watch activity keep for the worker that takes it
+// over.
+type Watched struct {
+	// LastProbe is when a probe last succeeded.
+	LastProbe time.Time `json:"last_probe"`
+	// Listed are the containers that the last one listed.
+	Listed []string `json:"listed,omitempty"`
 }
 
 // WatchResult says what has changed on an instance.
@@ -123,6 +137,11 @@ type WatchResult struct {
 	Unreachable string `json:"unreachable,omitempty"`
 	// Gone says, in the cloud's words, that the instance has ended.
 	Gone string `json:"gone,omitempty"`
+	// Unlisted are attempts that were listed, that the workflow still knows, and that
+	// two probes in a row have no longer listed.
+	Unlisted []string `json:"unlisted,omitempty"`
+	// Notice is when the provider will take the instance, once it has said so.
+	Notice time.Time `json:"notice,omitzero"`
 }
 
 // RunContainerInput is the input of the RunContainer activity.
@@ -134,6 +153,12 @@ type RunContainerInput struct {
 	Output fleetspec.Output `json:"output"`
 	// Forget are ended containers whose results are safe.
 	Forget []string `json:"forget,omitempty"`
+	// Unlisted: the instance no longer lists it. Its result is fetched; if there is none
+	// it is lost.
+	Unlisted bool `json:"unlisted,omitempty"`
+	// Signal and Term are the intervals of KillInput, for a container that nobody wants.
+	Signal fleetspec.Duration `json:"signal"`
+	Term   fleetspec.Duration `json:"term"`
 }
 
 // RunContainerResult is the result of the RunContainer activity.
@@ -189,6 +214,8 @@ type SyncInput struct {
 	Driver   string             `json:"driver"`
 	Local    *fleetspec.Local   `json:"local,omitempty"`
 	Interval fleetspec.Duration `json:"interval"`
+	// Once: two looks, a moment apart, whatever they find.
+	Once bool `json:"once,omitempty"`
 }
 
 // SyncResult is where the cloud's list and the fleet differ, twice in a row.

@@ -43,6 +43,15 @@ type ContainerSpec struct {
 	Attempts int `json:"attempts"`
 }
 
+// ContainerCarried is what a Container carries over when it continues as new.
+type ContainerCarried struct {
+	State ContainerState `json:"state"`
+	// Cancelled: its user wants it ended, and the fleet knows.
+	Cancelled bool `json:"cancelled,omitempty"`
+	// Note is something that a person should see.
+	Note string `json:"note,omitempty"`
+}
+
 // DefaultContainerSpec returns a spec with every default filled in and no command.
 func DefaultContainerSpec() ContainerSpec {
 	return ContainerSpec{Fleet: "default", VCPUs: 1, Memory: 512 << 20, Attempts: 3}

@@ -102,6 +102,12 @@ const (
 	BootDisappeared = "disappeared" // the cloud took it
 )
 
+// The outcomes of an instance that was created.
+const (
+	OutcomeDestroyed   = "destroyed"
+	OutcomeDisappeared = "disappeared" // the cloud took it, or it ended by itself
+)
+
 // InstanceInput is the input of the Instance workflow.
 type InstanceInput struct {
 	Name string                 `json:"name"`
@@ -168,6 +174,13 @@ type InstanceCarried struct {
 	Tagged Behavior `json:"tagged"`
 	// Forget are ended containers whose records the instance still has.
 	Forget []string `json:"forget,omitempty"`
+	// Unfit says why the instance drains once it is no longer on hold.
+	Unfit string `json:"unfit,omitempty"`
+	// Broken and Unreachable are what the last watch has said.
+	Broken      bool   `json:"broken,omitempty"`
+	Unreachable string `json:"unreachable,omitempty"`
+	// GivenUp are those of Containers that can't be killed.
+	GivenUp []string `json:"given_up,omitempty"`
 	// OrdersSeen is the highest Orders.Seq that was carried out, ReportsSent the
 	// highest Report.Seq.
 	OrdersSeen int64 `json:"orders_seen"`
@@ -198,10 +211,18 @@ type InstanceState struct {
 	LastBusy       Time     `json:"last_busy"`
 	BootOutcome    string   `json:"boot_outcome"`
 	CreatedAt      Time     `json:"created_at"`
-	UpAt           Time     `json:"up_at"`
-	GoneAt         Time     `json:"gone_at"`
-	LastProbe      Time     `json:"last_probe"`
-	// Outcome says, once the instance is gone, how it went.
+	// SSHAt is when it first answered, UpAt when it could first run containers, FirstAt
+	// when it was first given one, LeftAt when its destruction began.
+	SSHAt     Time `json:"ssh_at"`
+	UpAt      Time `json:"up_at"`
+	FirstAt   Time `json:"first_container_at"`
+	LeftAt    Time `json:"left_at"`
+	GoneAt    Time `json:"gone_at"`
+	LastProbe Time `json:"last_probe"`
+	// NoticeAt is when the provider will take the instance, once it has said so.
+	NoticeAt Time `json:"notice_at"`
+	// Outcome says, once the instance is gone, how it went: OutcomeDestroyed,
+	// OutcomeDisappeared, or the class of the refusal to create it.
 	Outcome string `json:"outcome,omitempty"`
 	// Notes are things that a person should see: an ignored signal, a boot that
 	// failed and why. The newest is last.

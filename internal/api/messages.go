@@ -86,6 +86,9 @@ type Orders struct {
 	Seq   int64  `json:"seq"`
 	// Run are containers to start.
 	Run []Assignment `json:"run,omitempty"`
+	// Resume are containers that an earlier workflow of the instance was told to run. It
+	// stays with them, whatever its state: they may have been started, and may have ended.
+	Resume []Assignment `json:"resume,omitempty"`
 	// Kill are containers to end.
 	Kill []string `json:"kill,omitempty"`
 	// Leave asks the instance to go if nothing runs on it, without waiting for its
@@ -121,6 +124,8 @@ type Report struct {
 	Refusal *CreateRefusal `json:"refusal,omitempty"`
 	// BootOutcome is set in every report from the one on that settles it.
 	BootOutcome string `json:"boot_outcome,omitempty"`
+	// Listed: what runs on the instance has been looked at.
+	Listed bool `json:"listed,omitempty"`
 	// Gone says that the instance no longer exists in the cloud, or never did.
 	Gone   bool   `json:"gone,omitempty"`
 	Reason string `json:"reason,omitempty"`
@@ -146,6 +151,7 @@ const (
 	StartFailed EndKind = "start failed" // the instance could not start it
 	Lost        EndKind = "lost"         // its instance is gone
 	Unkillable  EndKind = "unkillable"   // given up; its instance goes
+	Preempted   EndKind = "preempted"    // ended by drover: its provider takes the instance
 	Unwanted    EndKind = "unwanted"     // its workflow has closed; nothing was started
 )
 

@@ -55,6 +55,16 @@ type Consoler interface {
 	ConsoleOutput(ctx context.Context, name string) (string, error)
 }
 
+// Noticer is implemented by drivers whose provider warns before it takes a preemptible
+// instance away.
+type Noticer interface {
+	// NoticeCommand returns a shell command that is run on the instance, every few
+	// seconds, over a connection that is open anyway. It exits 0 and prints the time at
+	// which the provider will take the instance, in RFC 3339, or nothing as long as the
+	// provider has not said so.
+	NoticeCommand() string
+}
+
 // CreateRequest describes the instance that Create makes.
 type CreateRequest struct {
 	// Name is drover's name of the instance, unique for all time, 1 to 63

@@ -133,7 +133,7 @@ func closeStrays() error {
 	return nil
 }
 
-// watch returns when the instance's directory is gone.
+// watch returns when the instance's directory is gone, or its provider takes it away.
 func (m *machine) watch() error {
 	path := filepath.Join(m.directory, aliveFile)
 	for range time.Tick(watchEvery) {
@@ -144,6 +144,11 @@ func (m *machine) watch() error {
 		}
 		if !there {
 			return fmt.Errorf("%s is gone", m.directory)
+		}
+		if err := m.preempted(); errors.Is(err, errPreempted) {
+			return err
+		} else if err != nil {
+			m.say("%v", err)
 		}
 	}
 	return nil

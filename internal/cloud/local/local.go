@@ -21,6 +21,7 @@
 //	pid            the process ID of the instance's process, once it was started
 //	address        where it listens, once it does
 //	terminating    why it is being destroyed, once it is
+//	preemption     when its provider takes it away, once that has been announced
 //	console.log    what it and its init command wrote while booting
 //	home           the working directory of everything that it runs
 //	root           Instance.Root
@@ -75,6 +76,7 @@ type Driver struct {
 var (
 	_ cloud.Driver   = (*Driver)(nil)
 	_ cloud.Consoler = (*Driver)(nil)
+	_ cloud.Noticer  = (*Driver)(nil)
 )
 
 var (

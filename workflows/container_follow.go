@@ -1,0 +1,87 @@
+package workflows
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"go.temporal.io/sdk/converter"
+	"go.temporal.io/sdk/workflow"
+
+	"drover/internal/api"
+)
+
+// takePriorities passes changes of priority on to the fleet: of several that have come
+// in, the last. What is no integer is ignored, logged and said.
+func (c *container) takePriorities(ctx workflow.Context) {
+	for channel := workflow.GetSignalChannel(ctx, api.SignalSetPriority); ; {
+		var value converter.RawValue
+		channel.Receive(ctx, &value)
+		if ctx.Err() != nil {
+			return
+		}
+		before := c.state.Priority
+		valid := c.takePriority(ctx, value)
+		for channel.ReceiveAsync(&value) {
+			valid = c.takePriority(ctx, value) || valid
+		}
+		c.show(ctx)
+		if !valid || c.state.Priority == before {
+			continue
+		}
+		request := api.Request{Kind: api.Prioritize, Priority: c.state.Priority}
+		if err := c.ask(ctx, fmt.Sprintf("set priority %d", request.Priority), request); err != nil {
+			workflow.GetLogger(ctx).Warn("priority not passed on", "error", err)
+		}
+	}
+}
+
+// takePriority takes in one signal and reports whether it is valid.
+func (c *container) takePriority(ctx workflow.Context, value converter.RawValue) bool {
+	c.received++
+	var priority int
+	data := value.Payload().GetData()
+	if err := json.Unmarshal(data, &priority); err != nil {
+		c.note = fmt.Sprintf("ignored signal %s: %.100q is not an integer", api.SignalSetPriority, data)
+		workflow.GetLogger(ctx).Warn(c.note)
+		return false
+	}
+	c.state.Priority = priority
+	return true
+}
+
+// refresh asks the fleet, ever less often, why the container is where it is, so that
+// the Web UI can say it. Containers that are done soon cost nothing.
+func (c *container) refresh(ctx workflow.Context) {
+	unknown := 0
+	for wait := 10 * time.Second; ; wait = min(2*wait, 6*time.Hour) {
+		timer := workflow.NewTimerWithOptions(ctx, wait, workflow.TimerOptions{Summary: "until the status is refreshed"})
+		if timer.Get(ctx, nil) != nil {
+			return
+		}
+		var seen api.ContainerState
+		options := localOptions("ask fleet " + c.spec.Fleet + " for the status")
+		options.ScheduleToCloseTimeout, options.StartToCloseTimeout = 5*time.Second, 5*time.Second
+		in := api.AskInput{Fleet: c.spec.Fleet, Container: c.state.ID}
+		c.asking++
+		err := workflow.ExecuteLocalActivity(workflow.WithLocalActivityOptions(ctx, options), api.AskStatusActivity, in).Get(ctx, &seen)
+		c.asking--
+		if ctx.Err() != nil {
+			return
+		}
+		if err != nil {
+			c.status(ctx, "the fleet does not answer: "+reasonOf(err))
+			continue
+		}
+		if seen.State == "" {
+			// Its outcome may be on its way. If not, the fleet has been created anew.
+			if unknown++; unknown > 1 && c.submit(ctx) == nil {
+				unknown = 0
+			}
+			wait = 5 * time.Second
+			continue
+		}
+		c.state.State, c.state.Instance, c.state.StartedAt = seen.State, seen.Instance, seen.StartedAt
+		c.status(ctx, seen.Status)
+	}
+}

@@ -1,0 +1,184 @@
+package workflows
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
+
+	"drover/internal/api"
+	"drover/internal/fleetspec"
+)
+
+// start begins an attempt of a container and stays with it.
+func (i *instance) start(ctx workflow.Context, assignment api.Assignment) *attempt {
+	a := &attempt{Assignment: assignment}
+	i.attempts = append(i.attempts, a)
+	i.state.LastContainer = a.Container
+	if i.state.FirstAt.IsZero() {
+		i.state.FirstAt = api.Time{Time: workflow.Now(ctx)}
+		i.time(ctx, "drover_first_container_duration", i.state.CreatedAt, i.state.FirstAt)
+	}
+	workflow.GoNamed(ctx, "container "+a.Container, func(ctx workflow.Context) {
+		ctx, _ = workflow.NewDisconnectedContext(ctx)
+		i.stay(ctx, a)
+	})
+	i.settle(ctx)
+	return a
+}
+
+// resume goes on with an attempt that an earlier workflow of the instance was given.
+// What was lost with the instance is reported when that is confirmed gone.
+func (i *instance) resume(ctx workflow.Context, assignment api.Assignment) {
+	switch i.state.State {
+	case api.StateGone:
+	case api.StateShutdown:
+		i.attempts = append(i.attempts, &attempt{Assignment: assignment})
+	default:
+		i.start(ctx, assignment)
+	}
+}
+
+// stay has the container started, unless it was, and stays with it until its end.
+func (i *instance) stay(ctx workflow.Context, a *attempt) {
+	here := func() bool { return slices.Contains(i.attempts, a) }
+	i.await(ctx, func() bool { return i.listed || !here() }) // then it can be reached
+	for here() {
+		asked := a.unlisted
+		result, err := i.runContainer(ctx, a)
+		var application *temporal.ApplicationError
+		switch {
+		case !here():
+			return // ended otherwise
+		case err == nil:
+			i.ran(ctx, a, result)
+			return
+		case temporal.IsCanceledError(err) && a.unlisted && !asked:
+			continue
+		case errors.As(err, &application) && application.Type() == api.ErrorGone:
+			i.gone = application.Message() // shutDown reports the container lost
+			return
+		case temporal.IsCanceledError(err):
+			return // detached: the next run attaches
+		}
+		i.end(ctx, a, api.Ended{How: api.StartFailed, Detail: reasonOf(err)})
+	}
+}
+
+// runContainer runs the activity that stays with a container.
+func (i *instance) runContainer(ctx workflow.Context, a *attempt) (result api.RunContainerResult, err error) {
+	timeouts := i.in.Spec.Timeouts
+	in := api.RunContainerInput{
+		Machine: i.machine, Assignment: a.Assignment, Engine: i.in.Spec.Engine, Output: i.in.Spec.Output,
+		Forget: i.forget, Unlisted: a.unlisted, Signal: timeouts.Signal, Term: timeouts.Term,
+	}
+	i.forget = nil
+	options := activityOptions(fmt.Sprintf("container %s: %s", a.Container, a.Label), forever)
+	options.HeartbeatTimeout = heartbeatTimeout
+	attached, detach := workflow.WithCancel(i.runs)
+	a.detach = detach
+	err = workflow.ExecuteActivity(workflow.WithActivityOptions(attached, options), api.RunContainerActivity, in).Get(ctx, &result)
+	return result, err
+}
+
+// unlist has the result of a container fetched that the instance no longer lists.
+func (i *instance) unlist(name string) {
+	for _, a := range i.attempts {
+		if a.OnInstance() == name && !a.unlisted && a.detach != nil {
+			a.unlisted = true
+			a.detach()
+		}
+	}
+}
+
+// ran records that an attempt has ended on the instance, or can't be ended.
+func (i *instance) ran(ctx workflow.Context, a *attempt, r api.RunContainerResult) {
+	preempted := r.How == api.Exited && r.ExitCode != 0 && a.killing && !i.state.NoticeAt.IsZero()
+	switch {
+	case r.How == api.Unkillable:
+		i.giveUp(ctx, a)
+		return
+	case preempted:
+		r.How = api.Preempted
+		r.Detail = fmt.Sprintf("its instance is taken at %s; exit code %d", stamp(i.state.NoticeAt), r.ExitCode)
+	case r.How == api.Exited:
+		took := r.FinishedAt.Sub(r.StartedAt)
+		i.mail.outcome(api.WorkflowOf(a.Container, a.WorkflowID+r.WorkflowID), api.Outcome{Result: &api.ContainerResult{
+			ExitCode: r.ExitCode, Output: r.Output, OutputTruncated: r.OutputTruncated, Error: r.Detail,
+			Instance: i.state.Name, CloudID: i.state.CloudID, InstanceType: i.state.Type,
+			Attempts: a.Attempt, QueuedAt: api.Time{Time: a.QueuedAt},
+			StartedAt: api.Time{Time: r.StartedAt}, FinishedAt: api.Time{Time: r.FinishedAt},
+			Cost: i.state.Price * took.Hours() * a.Share,
+		}})
+	}
+	i.forget = append(i.forget, a.OnInstance())
+	i.end(ctx, a, api.Ended{How: r.How, Detail: r.Detail})
+}
+
+// end takes an attempt off the instance and tells the fleet.
+func (i *instance) end(ctx workflow.Context, a *attempt, ended api.Ended) {
+	ended.Container, ended.Attempt, ended.Adopted = a.Container, a.Attempt, a.Adopted
+	i.attempts = slices.DeleteFunc(i.attempts, func(b *attempt) bool { return b == a })
+	i.mail.ended = append(i.mail.ended, ended)
+	now := workflow.Now(ctx)
+	i.state.LastBusy, i.aliveAt = api.Time{Time: now}, now
+	if len(i.attempts) == 0 {
+		i.idleSince = now
+	}
+	i.settle(ctx)
+	i.report()
+}
+
+// kill ends a container with SIGTERM, again and again, or gives it up.
+func (i *instance) kill(ctx workflow.Context, id string) {
+	i.killWithin(ctx, id, i.in.Spec.Timeouts.Term.D())
+}
+
+func (i *instance) killWithin(ctx workflow.Context, id string, term time.Duration) {
+	at := slices.IndexFunc(i.attempts, func(a *attempt) bool { return a.Container == id })
+	if at < 0 || i.attempts[at].killing {
+		return
+	}
+	a := i.attempts[at]
+	a.killing = true
+	workflow.GoNamed(ctx, "kill "+id, func(ctx workflow.Context) {
+		ctx, _ = workflow.NewDisconnectedContext(ctx)
+		i.await(ctx, func() bool { return i.listed || !slices.Contains(i.attempts, a) })
+		in := api.KillInput{
+			Machine: i.machine, Assignment: a.Assignment,
+			Interval: i.in.Spec.Timeouts.Signal, Timeout: fleetspec.Duration(term),
+		}
+		options := activityOptions("kill container "+id, term+time.Minute)
+		options.HeartbeatTimeout = heartbeatTimeout
+		var ended bool
+		err := workflow.ExecuteActivity(workflow.WithActivityOptions(i.runs, options), api.KillContainerActivity, in).Get(ctx, &ended)
+		if temporal.IsCanceledError(err) || ended || !slices.Contains(i.attempts, a) {
+			return // an ended container's own activity tells its end
+		}
+		i.giveUp(ctx, a)
+	})
+}
+
+// giveUp records that a container can't be killed.
+func (i *instance) giveUp(ctx workflow.Context, a *attempt) {
+	a.killing, a.givenUp = true, true
+	i.drain(ctx, fmt.Sprintf("container %s can't be killed", a.Container))
+}
+
+// noticed prepares for the end that the provider has announced: nothing new is placed
+// on the instance, and its containers get SIGTERM with the time that is left.
+func (i *instance) noticed(ctx workflow.Context, at time.Time) {
+	if at.Equal(i.state.NoticeAt.Time) {
+		return
+	}
+	i.state.NoticeAt = api.Time{Time: at}
+	i.drain(ctx, fmt.Sprintf("the provider takes it at %s", stamp(i.state.NoticeAt)))
+	left := max(at.Sub(workflow.Now(ctx)), time.Second)
+	for _, id := range i.known() {
+		i.killWithin(ctx, id, left)
+	}
+	i.report()
+}
