@@ -33,6 +33,9 @@ type world struct {
 	bootProbe func() error
 	// bootProbes is bootProbe with the activity's context.
 	bootProbes func(context.Context) error
+	copies     func(context.Context) error
+	listings   func(context.Context) (api.Listing, error)
+	destroys   func(context.Context) error
 	run        func(context.Context, api.RunContainerInput) (api.RunContainerResult, error)
 	kill       func(api.KillInput) (bool, error)
 	destroy    func() error
@@ -110,13 +113,19 @@ func (w *world) probeBoot(ctx context.Context, in api.BootProbeInput) error {
 	return err
 }
 
-func (w *world) copyRunner(context.Context, api.CopyRunnerInput) (string, error) {
+func (w *world) copyRunner(ctx context.Context, _ api.CopyRunnerInput) (string, error) {
 	w.note("copy runner")
+	if w.copies != nil {
+		return "/runner", w.copies(ctx)
+	}
 	return "/runner", nil
 }
 
-func (w *world) probeRun(context.Context, api.Machine) (api.Listing, error) {
+func (w *world) probeRun(ctx context.Context, _ api.Machine) (api.Listing, error) {
 	w.note("run probe")
+	if w.listings != nil {
+		return w.listings(ctx)
+	}
 	return api.Listing{Containers: w.lists}, nil
 }
 
@@ -143,8 +152,13 @@ func (w *world) killContainer(_ context.Context, in api.KillInput) (bool, error)
 	return true, nil
 }
 
-func (w *world) destroyInstance(context.Context, api.DestroyInput) error {
+func (w *world) destroyInstance(ctx context.Context, _ api.DestroyInput) error {
 	w.note("destroy")
+	if w.destroys != nil {
+		if err := w.destroys(ctx); err != nil {
+			return err
+		}
+	}
 	if w.destroy != nil {
 		if err := w.destroy(); err != nil {
 			return err
