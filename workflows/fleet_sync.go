@@ -18,12 +18,13 @@ func (f *fleet) sync(ctx workflow.Context) {
 		if workflow.Await(ctx, func() bool { return f.prepared }) != nil {
 			return
 		}
-		in := api.SyncInput{Fleet: f.spec.Name, Driver: f.spec.Driver, Local: f.spec.Local, Interval: f.spec.Intervals.Sync}
+		in := api.SyncInput{Fleet: f.spec.Name, Driver: f.spec.Driver, Local: f.spec.Local, Faults: f.spec.Faults, Interval: f.spec.Intervals.Sync}
 		options := activityOptions("compare the cloud's list with fleet "+f.spec.Name, forever)
 		options.HeartbeatTimeout = heartbeatTimeout
 		attempt, cancel := workflow.WithCancel(workflow.WithActivityOptions(ctx, options))
 		found := workflow.ExecuteActivity(attempt, api.SyncFleetActivity, in)
-		err := workflow.Await(ctx, func() bool { return found.IsReady() || f.spec.Intervals.Sync != in.Interval })
+		changed := func() bool { return f.spec.Intervals.Sync != in.Interval || f.spec.Faults != in.Faults }
+		err := workflow.Await(ctx, func() bool { return found.IsReady() || changed() })
 		var result api.SyncResult
 		if err == nil && found.IsReady() {
 			err = found.Get(ctx, &result)
