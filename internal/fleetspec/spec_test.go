@@ -76,15 +76,8 @@ func TestValuesInEveryForm(t *testing.T) {
 	}}, spec.InstanceTypes)
 }
 
-func TestFaults(t *testing.T) {
-	for yaml, want := range map[string]*fleetspec.Faults{
-		"name: a\n":                        nil,
-		"faults:\n":                        {},
-		"faults: {}\n":                     {},
-		"faults: {no_capacity: []}\n":      {},
-		"faults:\n  get:\n  quota: 3\n":    {Quota: 3},
-		"faults: {no_capacity: [small]}\n": {NoCapacity: []string{"small"}},
-		`
+// rehearsed has every fault.
+const rehearsed = `
 faults:
   quota: 5
   no_capacity: [small, "large"]
@@ -94,7 +87,17 @@ faults:
   get: {fail: 0.1}
   list: {lose: 0.2}
   tag: {late: 1, delay: 1m}
-`: {
+`
+
+func TestFaults(t *testing.T) {
+	for yaml, want := range map[string]*fleetspec.Faults{
+		"name: a\n":                        nil,
+		"faults:\n":                        {},
+		"faults: {}\n":                     {},
+		"faults: {no_capacity: []}\n":      {},
+		"faults:\n  get:\n  quota: 3\n":    {Quota: 3},
+		"faults: {no_capacity: [small]}\n": {NoCapacity: []string{"small"}},
+		rehearsed: {
 			Quota: 5, NoCapacity: []string{"small", "large"}, Denied: true,
 			Create:  fleetspec.CreateFaults{Fail: 0.1, Lose: 0.05, Late: 0.2, Delay: fleetspec.Duration(3 * time.Second), NoCapacity: 0.3, Die: 1, PerMinute: 30},
 			Destroy: fleetspec.CallFaults{Fail: 1}, Get: fleetspec.CallFaults{Fail: 0.1}, List: fleetspec.CallFaults{Lose: 0.2},
