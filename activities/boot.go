@@ -180,7 +180,7 @@ func (a *Activities) ExplainBoot(ctx context.Context, in api.ExplainInput) (stri
 		}
 		fmt.Fprintf(&text, "tried %d times; last error: %s", pending.GetAttempt(), pending.GetLastFailure().GetMessage())
 	}
-	driver, err := a.driver(in.Machine.Fleet, in.Machine.Driver, in.Machine.Local)
+	driver, err := a.driverOf(ctx, in.Machine)
 	if err != nil {
 		return "", err
 	}

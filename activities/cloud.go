@@ -23,7 +23,7 @@ import (
 // most one.
 func (a *Activities) CreateInstance(ctx context.Context, in api.CreateInput) (api.Machine, error) {
 	m := in.Machine
-	driver, err := a.driver(m.Fleet, m.Driver, m.Local)
+	driver, err := a.driverOf(ctx, m)
 	if err != nil {
 		return m, err
 	}
@@ -76,7 +76,7 @@ func located(m api.Machine, instance cloud.Instance) api.Machine {
 
 // AwaitAddress returns the machine with its address once it has one.
 func (a *Activities) AwaitAddress(ctx context.Context, m api.Machine) (api.Machine, error) {
-	driver, err := a.driver(m.Fleet, m.Driver, m.Local)
+	driver, err := a.driverOf(ctx, m)
 	if err != nil {
 		return m, err
 	}
@@ -116,7 +116,7 @@ func goneOr(name string, err error) error {
 // checkAlive returns an error of type ErrorGone if the cloud says that the instance
 // has ended, and nil if it is alive or the cloud can't be asked.
 func (a *Activities) checkAlive(ctx context.Context, m api.Machine) error {
-	driver, err := a.driver(m.Fleet, m.Driver, m.Local)
+	driver, err := a.driverOf(ctx, m)
 	if err != nil {
 		return nil
 	}
@@ -133,7 +133,7 @@ func (a *Activities) checkAlive(ctx context.Context, m api.Machine) error {
 // DestroyInstance destroys an instance and returns once the cloud no longer has it.
 func (a *Activities) DestroyInstance(ctx context.Context, in api.DestroyInput) error {
 	m := in.Machine
-	driver, err := a.driver(m.Fleet, m.Driver, m.Local)
+	driver, err := a.driverOf(ctx, m)
 	if err != nil {
 		return again(in.Retry.D(), err) // another worker may know the driver
 	}
@@ -163,7 +163,7 @@ func (a *Activities) DestroyInstance(ctx context.Context, in api.DestroyInput) e
 // TagInstance writes the idle behavior into an instance's tag, if there is still an
 // instance.
 func (a *Activities) TagInstance(ctx context.Context, in api.TagInput) error {
-	driver, err := a.driver(in.Machine.Fleet, in.Machine.Driver, in.Machine.Local)
+	driver, err := a.driverOf(ctx, in.Machine)
 	if err != nil {
 		return err
 	}
@@ -192,7 +192,7 @@ func (a *Activities) PrepareFleet(ctx context.Context, spec fleetspec.Spec) (api
 	if err != nil {
 		return ready, final(api.ErrorInvalid, fmt.Errorf("output.store: %w", err))
 	}
-	driver, err := a.driver(spec.Name, spec.Driver, spec.Local)
+	driver, err := a.driver(spec.Name, spec.Driver, spec.Local, spec.Faults)
 	if err != nil {
 		return ready, err
 	}
@@ -204,8 +204,8 @@ func (a *Activities) PrepareFleet(ctx context.Context, spec fleetspec.Spec) (api
 	return ready, nil
 }
 
-// driver returns the driver of a fleet.
-func (a *Activities) driver(fleet, name string, section *fleetspec.Local) (cloud.Driver, error) {
+// driver returns the driver of a fleet, which goes wrong as often as its faults say.
+func (a *Activities) driver(fleet, name string, section *fleetspec.Local, injected *fleetspec.Faults) (cloud.Driver, error) {
 	if name != "local" {
 		return nil, final(api.ErrorInvalid, fmt.Errorf("driver: %q is not known; allowed: %s", name, strings.Join(fleetspec.Drivers(), ", ")))
 	}
@@ -218,7 +218,7 @@ func (a *Activities) driver(fleet, name string, section *fleetspec.Local) (cloud
 	if err != nil {
 		return nil, final(api.ErrorInvalid, err)
 	}
-	return driver, nil
+	return a.withFaults(driver, fleet, injected), nil
 }
 
 // soon is when to look again at what has been waited for since began: so that little

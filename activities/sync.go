@@ -21,7 +21,7 @@ import (
 func (a *Activities) SyncFleet(ctx context.Context, in api.SyncInput) (api.SyncResult, error) {
 	ctx, stop := long(ctx, func() any { return nil })
 	defer stop()
-	driver, err := a.driver(in.Fleet, in.Driver, in.Local)
+	driver, err := a.driver(in.Fleet, in.Driver, in.Local, in.Faults)
 	if err != nil {
 		return api.SyncResult{}, err
 	}

@@ -237,7 +237,7 @@ func (a *Activities) noticeCommand(in api.WatchInput) string {
 	if !in.Preemptible || in.Noticed {
 		return ""
 	}
-	driver, err := a.driver(in.Machine.Fleet, in.Machine.Driver, in.Machine.Local)
+	driver, err := a.driver(in.Machine.Fleet, in.Machine.Driver, in.Machine.Local, nil) // whose calls do not matter here
 	if noticer, ok := driver.(cloud.Noticer); err == nil && ok {
 		return noticer.NoticeCommand()
 	}

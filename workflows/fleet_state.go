@@ -56,6 +56,7 @@ func (f *fleet) apply(spec fleetspec.Spec) {
 		return
 	}
 	f.spec, f.types, f.news = spec, types(spec), true
+	f.problem = "" // the new spec is prepared next; it may be what mends it
 	f.learnt.Forget()
 	for _, m := range f.instances {
 		known := slices.ContainsFunc(spec.InstanceTypes, func(t fleetspec.InstanceType) bool { return t.Name == m.Type })

@@ -24,7 +24,8 @@ func (f *fleet) sync(ctx workflow.Context) {
 		options.HeartbeatTimeout = heartbeatTimeout
 		attempt, cancel := workflow.WithCancel(workflow.WithActivityOptions(ctx, options))
 		found := workflow.ExecuteActivity(attempt, api.SyncFleetActivity, in)
-		err := workflow.Await(ctx, func() bool { return found.IsReady() || f.spec.Intervals.Sync != in.Interval })
+		changed := func() bool { return f.spec.Intervals.Sync != in.Interval || f.spec.Faults != in.Faults }
+		err := workflow.Await(ctx, func() bool { return found.IsReady() || changed() })
 		var result api.SyncResult
 		if err == nil && found.IsReady() {
 			err = found.Get(ctx, &result)
@@ -66,7 +67,7 @@ func (f *fleet) isEmpty(ctx workflow.Context) bool {
 }
 
 func (f *fleet) syncInput() api.SyncInput {
-	return api.SyncInput{Fleet: f.spec.Name, Driver: f.spec.Driver, Local: f.spec.Local, Interval: f.spec.Intervals.Sync}
+	return api.SyncInput{Fleet: f.spec.Name, Driver: f.spec.Driver, Local: f.spec.Local, Faults: f.spec.Faults, Interval: f.spec.Intervals.Sync}
 }
 
 // synced adopts what was found, and gives up what has vanished: an instance without a

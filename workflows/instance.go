@@ -126,7 +126,7 @@ func (i *instance) begin(ctx workflow.Context) {
 		Type:         i.in.Type.Name, ProviderType: i.in.Type.ProviderType, Price: i.in.Type.Price,
 		CreatedAt: api.Time{Time: now}, Running: []string{},
 	}
-	i.machine = api.Machine{Fleet: spec.Fleet, Name: i.in.Name, Driver: spec.Driver, Local: spec.Local, SSH: spec.SSH}
+	i.machine = api.Machine{Fleet: spec.Fleet, Name: i.in.Name, Driver: spec.Driver, Local: spec.Local, Faults: spec.Faults, SSH: spec.SSH}
 	i.tagged = api.Run
 	if found := i.in.Found; found != nil {
 		i.state.State, i.state.Reason = api.StateUnknown, "found in the cloud's list"

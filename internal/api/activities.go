@@ -48,6 +48,9 @@ type Machine struct {
 	// Driver and Local select and configure the driver.
 	Driver string           `json:"driver"`
 	Local  *fleetspec.Local `json:"local,omitempty"`
+	// Faults are those that were to be injected when the instance was created. If there
+	// were any, the fleet is asked what they are now. Nil: none, whatever the fleet says.
+	Faults *fleetspec.Faults `json:"faults,omitempty"`
 	// CloudID, Address and Root are known once the instance has them. Address has a
 	// port.
 	CloudID string        `json:"cloud_id,omitempty"`
@@ -213,6 +216,7 @@ type SyncInput struct {
 	Fleet    string             `json:"fleet"`
 	Driver   string             `json:"driver"`
 	Local    *fleetspec.Local   `json:"local,omitempty"`
+	Faults   *fleetspec.Faults  `json:"faults,omitempty"`
 	Interval fleetspec.Duration `json:"interval"`
 	// Once: two looks, a moment apart, whatever they find.
 	Once bool `json:"once,omitempty"`

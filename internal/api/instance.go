@@ -125,6 +125,7 @@ type InstanceSpec struct {
 	Fleet       string              `json:"fleet"`
 	Driver      string              `json:"driver"`
 	Local       *fleetspec.Local    `json:"local,omitempty"`
+	Faults      *fleetspec.Faults   `json:"faults,omitempty"`
 	Timeouts    fleetspec.Timeouts  `json:"timeouts"`
 	Intervals   fleetspec.Intervals `json:"intervals"`
 	BootProbe   string              `json:"boot_probe"`
@@ -139,7 +140,7 @@ type InstanceSpec struct {
 // InstanceSpecOf returns what the instances of a fleet need.
 func InstanceSpecOf(s fleetspec.Spec) InstanceSpec {
 	return InstanceSpec{
-		Fleet: s.Name, Driver: s.Driver, Local: s.Local, Timeouts: s.Timeouts, Intervals: s.Intervals,
+		Fleet: s.Name, Driver: s.Driver, Local: s.Local, Faults: s.Faults, Timeouts: s.Timeouts, Intervals: s.Intervals,
 		BootProbe: s.BootProbe, InitCommand: s.InitCommand, SSH: s.SSH, Runner: s.Runner, Engine: s.Engine, Output: s.Output,
 	}
 }

@@ -11,6 +11,8 @@ import (
 	"github.com/goccy/go-yaml/ast"
 )
 
+const allowedText = "text (a number or a boolean that is meant as text goes in quotes)"
+
 // decoder fills a spec from a YAML tree. It is our own, on the library's parser,
 // because the library's decoder names neither the key of a bad value nor what is
 // allowed instead.
@@ -97,13 +99,20 @@ func (d *decoder) decodeList(path string, node ast.Node, target reflect.Value) e
 		element := fmt.Sprintf("%s[%d]", path, i)
 		d.lines[element] = lineOf(value)
 		if value.Type() == ast.NullType {
-			return wrongKind(element, value, "keys and values: "+strings.Join(keysOf(target.Type().Elem()), ", "))
+			return wrongKind(element, value, allowedElement(target.Type().Elem()))
 		}
 		if err := d.decode(element, value, target.Index(i)); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+func allowedElement(t reflect.Type) string {
+	if t.Kind() == reflect.Struct {
+		return "keys and values: " + strings.Join(keysOf(t), ", ")
+	}
+	return allowedText
 }
 
 // decodeText decodes a Duration or a Size. A plain number is text, too: 0 and bytes.
@@ -127,7 +136,7 @@ func (d *decoder) decodeScalar(path string, node ast.Node, target reflect.Value)
 	switch target.Kind() {
 	case reflect.String:
 		if !ok || (node.Type() != ast.StringType && node.Type() != ast.LiteralType) {
-			return wrongKind(path, node, "text (a number or a boolean that is meant as text goes in quotes)")
+			return wrongKind(path, node, allowedText)
 		}
 		target.SetString(text)
 	case reflect.Bool:

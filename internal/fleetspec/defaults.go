@@ -48,7 +48,8 @@ func defaults() Spec {
 
 // fill adds the defaults that depend on other fields: the section of the local
 // driver, its built-in instance types where none are given, and the provider type
-// and architecture of each type.
+// and architecture of each type. An empty list of faults becomes none, as which it
+// comes back from JSON.
 func (s *Spec) fill() {
 	if s.Driver == DriverLocal {
 		if s.Local == nil {
@@ -66,6 +67,9 @@ func (s *Spec) fill() {
 		if t.Architecture == "" {
 			t.Architecture = ArchitectureAMD64
 		}
+	}
+	if s.Faults != nil && len(s.Faults.NoCapacity) == 0 {
+		s.Faults.NoCapacity = nil
 	}
 }
 

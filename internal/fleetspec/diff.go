@@ -3,6 +3,7 @@ package fleetspec
 import (
 	"fmt"
 	"reflect"
+	"strings"
 )
 
 // Change is one difference between two specs.
@@ -85,7 +86,9 @@ func diffValue(path string, a, b reflect.Value) []Change {
 			changes = append(changes, diffValue(path+"."+keyOf(a.Type().Field(i)), a.Field(i), b.Field(i))...)
 		}
 		return changes
-	case a.Equal(b):
+	case a.Kind() == reflect.Slice && reflect.DeepEqual(a.Interface(), b.Interface()):
+		return nil
+	case a.Kind() != reflect.Slice && a.Equal(b):
 		return nil
 	}
 	return []Change{{Path: path, Old: describe(a), New: describe(b)}}
@@ -108,6 +111,12 @@ func describe(v reflect.Value) string {
 			}
 		}
 		return "{" + text[min(2, len(text)):] + "}"
+	case reflect.Slice:
+		elements := make([]string, v.Len())
+		for i := range elements {
+			elements[i] = describe(v.Index(i))
+		}
+		return "[" + strings.Join(elements, ", ") + "]"
 	case reflect.String:
 		return quote(v.String())
 	}

@@ -51,3 +51,19 @@ func TestDiffOfASectionThatComesOrGoes(t *testing.T) {
 	require.Equal(t, []fleetspec.Change{{Path: "local", Old: "{}"}}, fleetspec.Diff(with, without))
 	require.Empty(t, fleetspec.Diff(without, without))
 }
+
+func TestDiffOfFaults(t *testing.T) {
+	without, with, changed := fleetspec.Default("a"), fleetspec.Default("a"), fleetspec.Default("a")
+	with.Faults = &fleetspec.Faults{NoCapacity: []string{"small", "large"}, Create: fleetspec.CreateFaults{Fail: 0.1}}
+	changed.Faults = &fleetspec.Faults{Quota: 5, Create: fleetspec.CreateFaults{Fail: 0.1, Lose: 0.2}, Denied: true}
+	const section = `{no_capacity: ["small", "large"], create: {fail: 0.1}}`
+	require.Equal(t, []fleetspec.Change{{Path: "faults", New: section}}, fleetspec.Diff(without, with))
+	require.Equal(t, []fleetspec.Change{{Path: "faults", Old: section}}, fleetspec.Diff(with, without))
+	require.Equal(t, []fleetspec.Change{
+		{Path: "faults.quota", Old: "0", New: "5"},
+		{Path: "faults.no_capacity", Old: `["small", "large"]`, New: "[]"},
+		{Path: "faults.denied", Old: "false", New: "true"},
+		{Path: "faults.create.lose", Old: "0", New: "0.2"},
+	}, fleetspec.Diff(with, changed))
+	require.Empty(t, fleetspec.Diff(with, with))
+}

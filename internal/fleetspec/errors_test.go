@@ -10,8 +10,10 @@ import (
 )
 
 const (
-	rootKeys        = "name, driver, local, instance_types, limits, timeouts, intervals, boot_probe, init_command, ssh, runner, engine, output"
+	rootKeys        = "name, driver, local, instance_types, limits, timeouts, intervals, boot_probe, init_command, ssh, runner, engine, output, faults"
 	limitKeys       = "max_instances, max_containers_per_instance, max_price_factor, initial_quota_estimate, create_concurrency, min_idle"
+	faultKeys       = "quota, no_capacity, denied, create, destroy, get, list, tag"
+	callKeys        = "fail, lose, late, delay"
 	typeKeys        = "name, provider_type, vcpus, memory, scratch, gpus, price, preemptible, architecture"
 	allowedText     = "allowed: text (a number or a boolean that is meant as text goes in quotes)"
 	notASize        = "is not a size; allowed: a number with B, KiB, MiB, GiB, TiB, KB, MB, GB or TB, as in 512MiB, or 0"
@@ -63,6 +65,15 @@ var formErrors = []errorCase{
 	{"size that overflows", "output: {tail: 8388608TiB}\n", `fleet.yaml:1: output.tail: "8388608TiB" is not a size; allowed: a whole number of bytes below 8388608TiB`},
 	{"list for a size", "output: {tail: []}\n", `fleet.yaml:1: output.tail: a list is not allowed here; allowed: ` + strings.TrimPrefix(notASize, "is not a size; allowed: ")},
 	{"duration without a unit", "timeouts:\n  idle: 5\n", `fleet.yaml:2: timeouts.idle: "5" is not a duration; ` + allowedDuration},
+	{"unknown kind of call", "faults:\n  reboot: {fail: 1}\n", `fleet.yaml:2: faults: unknown key "reboot"; allowed: ` + faultKeys},
+	{"unknown fault", "faults:\n  list: {die: 1}\n", `fleet.yaml:2: faults.list: unknown key "die"; allowed: ` + callKeys},
+	{"unknown fault of creations", "faults:\n  create:\n    dye: 1\n", `fleet.yaml:3: faults.create: unknown key "dye"; allowed: ` + callKeys + ", no_capacity, die, per_minute"},
+	{"number for faults", "faults: 0.1\n", `fleet.yaml:1: faults: "0.1" is not allowed here; allowed: keys and values: ` + faultKeys},
+	{"text for a rate", "faults: {tag: {fail: often}}\n", `fleet.yaml:1: faults.tag.fail: "often" is not allowed here; allowed: a number`},
+	{"text for a list of text", "faults:\n  no_capacity: small\n", `fleet.yaml:2: faults.no_capacity: "small" is not allowed here; allowed: a list`},
+	{"nothing for text in a list", "faults:\n  no_capacity:\n    - small\n    -\n", `fleet.yaml:4: faults.no_capacity[1]: nothing is not allowed here; ` + allowedText},
+	{"number for text in a list", "faults: {no_capacity: [5]}\n", `fleet.yaml:1: faults.no_capacity[0]: "5" is not allowed here; ` + allowedText},
+	{"map for text in a list", "faults: {no_capacity: [{a: b}]}\n", `fleet.yaml:1: faults.no_capacity[0]: a map is not allowed here; ` + allowedText},
 	{"nothing for a duration", "timeouts:\n  idle:\n", `fleet.yaml:2: timeouts.idle: nothing is not allowed here; ` + allowedDuration},
 }
 

@@ -14,6 +14,7 @@ import (
 // where, and that what is accepted survives Marshal.
 func FuzzParse(f *testing.F) {
 	f.Add([]byte(documented))
+	f.Add([]byte(rehearsed))
 	for _, cases := range [][]errorCase{formErrors, valueErrors} {
 		for _, c := range cases {
 			if len(c.yaml) < 1000 {

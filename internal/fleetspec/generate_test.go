@@ -43,6 +43,9 @@ func specs() *rapid.Generator[fleetspec.Spec] {
 			InitialQuotaEstimate:     rapid.IntRange(0, 100).Draw(t, "estimate"),
 			CreateConcurrency:        rapid.IntRange(1, 100).Draw(t, "concurrency"),
 		}
+		if rapid.Bool().Draw(t, "has faults") {
+			s.Faults = drawFaults(t, s.InstanceTypes)
+		}
 		s.Limits.MinIdle = rapid.IntRange(0, s.Limits.MaxInstances).Draw(t, "min_idle")
 		return s
 	})
@@ -72,6 +75,33 @@ func drawTypes(t *rapid.T) []fleetspec.InstanceType {
 		}
 	}
 	return types
+}
+
+func drawFaults(t *rapid.T, types []fleetspec.InstanceType) *fleetspec.Faults {
+	f := &fleetspec.Faults{
+		Quota: rapid.IntRange(0, 99).Draw(t, "faults quota"), Denied: rapid.Bool().Draw(t, "denied"),
+		Destroy: drawCallFaults(t), Get: drawCallFaults(t), List: drawCallFaults(t), Tag: drawCallFaults(t),
+	}
+	for _, it := range types {
+		if rapid.Bool().Draw(t, "at capacity") {
+			f.NoCapacity = append(f.NoCapacity, it.ProviderType)
+		}
+	}
+	c := drawCallFaults(t)
+	f.Create = fleetspec.CreateFaults{
+		Fail: c.Fail, Lose: c.Lose, Late: c.Late, Delay: c.Delay,
+		NoCapacity: rate(t), Die: rate(t), PerMinute: rapid.IntRange(0, 99).Draw(t, "per_minute"),
+	}
+	return f
+}
+
+func drawCallFaults(t *rapid.T) fleetspec.CallFaults {
+	return fleetspec.CallFaults{Fail: rate(t), Lose: rate(t), Late: rate(t), Delay: duration(t, 1, "delay")}
+}
+
+// rate draws 0 often, so that sections are absent at times.
+func rate(t *rapid.T) float64 {
+	return rapid.OneOf(rapid.Just(0.0), rapid.Float64Range(0, 1)).Draw(t, "rate")
 }
 
 func drawTimeouts(t *rapid.T) fleetspec.Timeouts {

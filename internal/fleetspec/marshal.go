@@ -65,6 +65,10 @@ func (e *encoder) encodeValue(indent string, v reflect.Value) error {
 		e.WriteString("\n")
 		return e.encodeStruct(indent+"  ", indent+"  ", v)
 	case reflect.Slice:
+		if v.Type().Elem().Kind() == reflect.String {
+			e.encodeTexts(v)
+			return nil
+		}
 		e.WriteString("\n")
 		for i := range v.Len() {
 			if err := e.encodeStruct(indent+"  - ", indent+"    ", v.Index(i)); err != nil {
@@ -82,6 +86,15 @@ func (e *encoder) encodeValue(indent string, v reflect.Value) error {
 		return fmt.Errorf("a field of kind %v can't be encoded", v.Kind())
 	}
 	return nil
+}
+
+// encodeTexts writes a list of text on the key's line.
+func (e *encoder) encodeTexts(v reflect.Value) {
+	texts := make([]string, v.Len())
+	for i := range texts {
+		texts[i] = quoteYAML(v.Index(i).String())
+	}
+	e.WriteString(" [" + strings.Join(texts, ", ") + "]\n")
 }
 
 var (

@@ -18,6 +18,7 @@ type Spec struct {
 	Runner        Runner         `json:"runner" yaml:"runner"`
 	Engine        string         `json:"engine" yaml:"engine"`
 	Output        Output         `json:"output" yaml:"output"`
+	Faults        *Faults        `json:"faults,omitempty" yaml:"faults,omitempty"`
 }
 
 // Local configures the local driver, whose instances are processes of this machine.

@@ -76,6 +76,44 @@ func TestValuesInEveryForm(t *testing.T) {
 	}}, spec.InstanceTypes)
 }
 
+// rehearsed has every fault.
+const rehearsed = `
+faults:
+  quota: 5
+  no_capacity: [small, "large"]
+  denied: true
+  create: {fail: 0.1, lose: 0.05, late: 0.2, delay: 3s, no_capacity: 0.3, die: 1, per_minute: 30}
+  destroy: {fail: 1}
+  get: {fail: 0.1}
+  list: {lose: 0.2}
+  tag: {late: 1, delay: 1m}
+`
+
+func TestFaults(t *testing.T) {
+	for yaml, want := range map[string]*fleetspec.Faults{
+		"name: a\n":                        nil,
+		"faults:\n":                        {},
+		"faults: {}\n":                     {},
+		"faults: {no_capacity: []}\n":      {},
+		"faults:\n  get:\n  quota: 3\n":    {Quota: 3},
+		"faults: {no_capacity: [small]}\n": {NoCapacity: []string{"small"}},
+		rehearsed: {
+			Quota: 5, NoCapacity: []string{"small", "large"}, Denied: true,
+			Create:  fleetspec.CreateFaults{Fail: 0.1, Lose: 0.05, Late: 0.2, Delay: fleetspec.Duration(3 * time.Second), NoCapacity: 0.3, Die: 1, PerMinute: 30},
+			Destroy: fleetspec.CallFaults{Fail: 1}, Get: fleetspec.CallFaults{Fail: 0.1}, List: fleetspec.CallFaults{Lose: 0.2},
+			Tag: fleetspec.CallFaults{Late: 1, Delay: fleetspec.Duration(time.Minute)},
+		},
+	} {
+		require.Equal(t, want, parse(t, yaml).Faults, yaml)
+	}
+	var decoded fleetspec.Spec
+	require.NoError(t, json.Unmarshal([]byte(`{"faults": {"no_capacity": []}}`), &decoded))
+	require.Equal(t, &fleetspec.Faults{}, decoded.Faults)
+	data, err := json.Marshal(fleetspec.Default("a"))
+	require.NoError(t, err)
+	require.NotContains(t, string(data), "faults")
+}
+
 func TestDefaultIsValid(t *testing.T) {
 	spec := fleetspec.Default("x-1")
 	require.NoError(t, fleetspec.Validate(spec))

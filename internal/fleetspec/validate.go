@@ -54,7 +54,7 @@ func Drivers() []string { return slices.Clone(drivers) }
 func Validate(s Spec) error {
 	checks := []func(Spec) *problem{
 		checkName, checkDriver, checkInstanceTypes, checkLimits, checkDurations,
-		checkCommands, checkSSH, checkRunner, checkOutput,
+		checkCommands, checkSSH, checkRunner, checkOutput, checkFaults,
 	}
 	for _, check := range checks {
 		if p := check(s); p != nil {

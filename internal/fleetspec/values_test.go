@@ -15,6 +15,8 @@ func oneType(fields string) string {
 	return "instance_types:\n  - {" + fields + "}\n"
 }
 
+const notARate = "is not a rate; allowed: 0 to 1, such as 0.1 for one call in ten"
+
 // What is wrong with the value of a key of the right kind.
 var valueErrors = []errorCase{
 	{"fleet name", "name: A_b\n", `fleet.yaml:1: name: "A_b" is not a fleet's name; allowed: 1 to 40 of a-z, 0-9 and -, with - neither first nor last`},
@@ -62,6 +64,16 @@ var valueErrors = []errorCase{
 	{"store scheme", "output: {store: \"mem://\"}\n", `fleet.yaml:1: output.store: "mem://" is not the URL of a store; allowed: file:///DIRECTORY, s3://BUCKET or "" for the default`},
 	{"store URL", "output: {store: \"%zz\"}\n", `fleet.yaml:1: output.store: "%zz" is not the URL of a store; allowed: file:///DIRECTORY, s3://BUCKET or "" for the default`},
 	{"store directory", "output: {store: \"file://srv/out\"}\n", `fleet.yaml:1: output.store: "file://srv/out" names no absolute, clean path; allowed: file:///DIRECTORY, s3://BUCKET or "" for the default`},
+	{"faults quota", "faults: {quota: -1}\n", `fleet.yaml:1: faults.quota: -1 is negative; allowed: a number of instances, or 0 for no limit`},
+	{"faults of an unknown type", "faults:\n  no_capacity:\n    - small\n    - small-spot\n", `fleet.yaml:4: faults.no_capacity[1]: "small-spot" is the provider_type of no instance type; allowed: one of theirs, such as small`},
+	{"rate above 1", "faults:\n  create:\n    fail: 10\n", `fleet.yaml:3: faults.create.fail: 10 ` + notARate},
+	{"negative rate", "faults: {destroy: {lose: -0.1}}\n", `fleet.yaml:1: faults.destroy.lose: -0.1 ` + notARate},
+	{"rate of late answers", "faults: {get: {late: 2, delay: 1s}}\n", `fleet.yaml:1: faults.get.late: 2 ` + notARate},
+	{"rate of capacity", "faults: {create: {no_capacity: 2}}\n", `fleet.yaml:1: faults.create.no_capacity: 2 ` + notARate},
+	{"rate of deaths", "faults: {create: {die: 1.1}}\n", `fleet.yaml:1: faults.create.die: 1.1 ` + notARate},
+	{"late without a delay", "faults:\n  list:\n    fail: 0.1\n    late: 0.1\n", `fleet.yaml:2: faults.list.delay: is missing, and faults.list.late says that answers are late; allowed: a duration above 0, such as 3s`},
+	{"negative delay", "faults:\n  tag:\n    delay: -1s\n", `fleet.yaml:3: faults.tag.delay: -1s is negative; ` + allowedDuration},
+	{"creations per minute", "faults: {create: {per_minute: -1}}\n", `fleet.yaml:1: faults.create.per_minute: -1 is negative; allowed: a number of calls, or 0 for no limit`},
 	{"store bucket", "output: {store: \"s3:///out\"}\n", `fleet.yaml:1: output.store: "s3:///out" names no bucket; allowed: file:///DIRECTORY, s3://BUCKET or "" for the default`},
 }
 
@@ -80,6 +92,7 @@ func TestValidateRefusesWhatOnlyJSONCanSay(t *testing.T) {
 		{func(s *fleetspec.Spec) { s.InstanceTypes[0].Price = math.Inf(1) }, `instance_types[0].price: +Inf is not a price per hour; allowed: 0 or more`},
 		{func(s *fleetspec.Spec) { s.InstanceTypes[0].VCPUs = math.NaN() }, `instance_types[0].vcpus: NaN is not a number of vCPUs; allowed: a number above 0`},
 		{func(s *fleetspec.Spec) { s.Limits.MaxPriceFactor = math.NaN() }, `limits.max_price_factor: NaN is not a factor; allowed: 1 or more`},
+		{func(s *fleetspec.Spec) { s.Faults = &fleetspec.Faults{List: fleetspec.CallFaults{Fail: math.NaN()}} }, "faults.list.fail: NaN " + notARate},
 		{func(s *fleetspec.Spec) { s.SSH.KeyFile = "\xff" }, `ssh.key_file: "\xff" is not text; allowed: UTF-8 without NUL bytes`},
 		{func(s *fleetspec.Spec) { s.Runner.Source = "a\x00" }, `runner.source: "a\x00" is not text; allowed: UTF-8 without NUL bytes`},
 	} {
