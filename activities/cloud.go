@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"go.temporal.io/sdk/temporal"
 	"golang.org/x/crypto/ssh"
 
 	"drover/internal/api"
@@ -48,10 +49,28 @@ func (a *Activities) CreateInstance(ctx context.Context, in api.CreateInput) (ap
 		AuthorizedKey: string(ssh.MarshalAuthorizedKey(access.key.Signer().PublicKey())),
 		HostKey:       hostKey, User: m.SSH.User, InitCommand: in.InitCommand,
 	})
-	if err != nil {
-		return m, refusal(err)
+	if err == nil {
+		return located(m, instance), nil
 	}
-	return located(m, instance), nil
+	refused := refusal(err)
+	if !isFinal(refused) {
+		return m, refused
+	}
+	// An earlier try may have succeeded, and its answer been lost: then there is one.
+	instance, err = driver.Get(ctx, m.Name)
+	switch {
+	case err == nil && instance.State != cloud.Terminated:
+		return located(m, instance), nil
+	case err == nil || cloud.ClassOf(err) == cloud.NotFound:
+		return m, refused
+	}
+	return m, fmt.Errorf("%w; and whether there is one all the same can't be said: %v", err, refused)
+}
+
+// isFinal reports whether no retry can mend an error.
+func isFinal(err error) bool {
+	var application *temporal.ApplicationError
+	return errors.As(err, &application) && application.NonRetryable()
 }
 
 // refusal makes of a driver's error one that the workflow understands.
@@ -100,9 +119,14 @@ func (a *Activities) AwaitAddress(ctx context.Context, m api.Machine) (api.Machi
 	}
 }
 
-// gone says that the cloud says that an instance has ended.
+// gone says that the cloud says that an instance has ended, and, if that was a refusal
+// that came late, which.
 func gone(instance cloud.Instance) error {
-	return final(api.ErrorGone, fmt.Errorf("%s is %s: %s", instance.Name, instance.State, cmp.Or(instance.Reason, "the cloud gives no reason")))
+	err := fmt.Errorf("%s is %s: %s", instance.Name, instance.State, cmp.Or(instance.Reason, "the cloud gives no reason"))
+	if instance.Refused == "" {
+		return final(api.ErrorGone, err)
+	}
+	return final(api.ErrorGone, err, api.CreateRefusal{Class: string(instance.Refused), Scope: string(cloud.ScopeType), Message: err.Error()})
 }
 
 // goneOr makes of a NotFound that the instance is gone.

@@ -163,8 +163,8 @@ func (f *fleet) prepare(ctx workflow.Context) {
 		}
 		f.problem, f.prepared, f.news = "", err == nil, true
 		for _, found := range f.ready.Found {
-			if f.byName[found.Name] == nil {
-				f.adopt(found)
+			if m := f.byName[found.Name]; m == nil || m.Heard {
+				f.adopt(ctx, found)
 			}
 		}
 		f.ready.Found = nil

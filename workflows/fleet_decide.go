@@ -117,7 +117,7 @@ func (f *fleet) create(ctx workflow.Context, to *post) []string {
 		f.addInstance(name, creation.Type)
 		for _, t := range f.spec.InstanceTypes {
 			if t.Name == creation.Type {
-				to.startInstance(api.InstanceInput{Name: name, Type: t, Spec: spec})
+				to.startInstance(api.InstanceInput{Name: name, Type: t, Spec: spec, Incarnation: milliseconds(workflow.Now(ctx))})
 			}
 		}
 		names = append(names, name)

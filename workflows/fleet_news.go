@@ -118,11 +118,12 @@ func (f *fleet) report(ctx workflow.Context, r api.Report) {
 			return
 		}
 		m = f.addInstance(r.Instance, r.Type)
+		m.Heard = true
 	}
-	if r.Seq <= m.ReportSeq {
+	if r.Incarnation < m.Incarnation || r.Incarnation == m.Incarnation && r.Seq <= m.ReportSeq {
 		return
 	}
-	m.ReportSeq, m.OrdersSeq = r.Seq, max(m.OrdersSeq, r.OrdersSeen)
+	m.Incarnation, m.ReportSeq, m.OrdersSeq = r.Incarnation, r.Seq, max(m.OrdersSeq, r.OrdersSeen)
 	m.reported = m.reported || r.Listed
 	if r.CloudID != "" && !m.Accepted {
 		m.Accepted = true

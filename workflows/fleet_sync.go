@@ -41,7 +41,7 @@ func (f *fleet) sync(ctx workflow.Context) {
 				return
 			}
 		}
-		f.synced(result)
+		f.synced(ctx, result)
 	}
 }
 
@@ -62,7 +62,7 @@ func (f *fleet) isEmpty(ctx workflow.Context) bool {
 		f.log.Error("looking for instances failed", "error", err)
 		return false
 	}
-	f.synced(result)
+	f.synced(ctx, result)
 	return f.over()
 }
 
@@ -72,9 +72,9 @@ func (f *fleet) syncInput() api.SyncInput {
 
 // synced adopts what was found, and gives up what has vanished: an instance without a
 // workflow that the cloud does not have.
-func (f *fleet) synced(result api.SyncResult) {
+func (f *fleet) synced(ctx workflow.Context, result api.SyncResult) {
 	for _, found := range result.Found {
-		f.adopt(found)
+		f.adopt(ctx, found)
 	}
 	for _, name := range result.Vanished {
 		m := f.byName[name]
@@ -93,13 +93,13 @@ func (f *fleet) synced(result api.SyncResult) {
 
 // adopt starts the workflow of an instance that was found in the cloud's list. If it
 // runs already, it is only asked to report.
-func (f *fleet) adopt(found api.Found) {
+func (f *fleet) adopt(ctx workflow.Context, found api.Found) {
 	m := f.byName[found.Name]
 	if m == nil {
 		m = f.addInstance(found.Name, found.Type)
 		m.State, m.Behavior = api.StateUnknown, found.Behavior
 	}
-	m.Accepted, m.CloudID, m.ReportSeq, m.OrdersSeq = true, found.CloudID, 0, 0
+	m.Accepted, m.CloudID, m.Heard = true, found.CloudID, false
 	m.Leaving, f.news = false, true
 	m.Orders = api.Orders{Greet: true}
 	f.placedAgain(m)
@@ -114,7 +114,9 @@ func (f *fleet) adopt(found api.Found) {
 		m.Orders.Drain = fmt.Sprintf("type %q is not in the fleet's spec", found.Type)
 	}
 	to := post{run: f.info.WorkflowExecution.RunID, seq: f.batch, messages: f.outbox}
-	to.startInstance(api.InstanceInput{Name: found.Name, Type: instanceType, Spec: f.instanceSpec(), Found: &found})
+	to.startInstance(api.InstanceInput{
+		Name: found.Name, Type: instanceType, Spec: f.instanceSpec(), Incarnation: milliseconds(workflow.Now(ctx)), Found: &found,
+	})
 	f.outbox = to.messages
 }
 

@@ -53,10 +53,11 @@ type instance struct {
 	// As its last listing said, by the runner's names.
 	seen, stale []string
 
-	created   bool      // it may exist: the cloud was asked for it
-	listed    bool      // what runs on it has been listed
-	cameUp    *up       // by the last try, after the boot timeout
-	aliveAt   time.Time // when a container was last known to have run on it
+	refusal   *api.CreateRefusal // by the cloud
+	created   bool               // it may exist: the cloud was asked for it
+	listed    bool               // what runs on it has been listed
+	cameUp    *up                // by the last try, after the boot timeout
+	aliveAt   time.Time          // when a container was last known to have run on it
 	idleSince time.Time
 	tagged    api.Behavior // as the cloud's tag says
 	explained bool         // why it did not boot

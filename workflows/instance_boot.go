@@ -145,12 +145,22 @@ func (i *instance) bootFailed(ctx workflow.Context, summary string, err error) {
 	case temporal.IsCanceledError(err):
 		return
 	case errors.As(err, &application) && application.Type() == api.ErrorGone:
-		i.gone = application.Message()
+		i.died(application)
 	default:
 		i.late = fmt.Sprintf("%s: %s", summary, reasonOf(err))
 	}
 	i.note(ctx, "boot failed: "+i.late+i.gone)
 	i.await(ctx, i.mustLeave)
+}
+
+// died records that the cloud says that the instance has ended, and, if that was a
+// late refusal to create it, which.
+func (i *instance) died(err *temporal.ApplicationError) {
+	i.gone = err.Message()
+	var refusal api.CreateRefusal
+	if err.HasDetails() && err.Details(&refusal) == nil {
+		i.refusal, i.mail.refusal = &refusal, &refusal
+	}
 }
 
 // explainBoot notes what kept a boot from succeeding: the step, how often it was

@@ -60,7 +60,7 @@ func (i *instance) refused(ctx workflow.Context, err *temporal.ApplicationError)
 		refusal.Message = err.Message()
 	}
 	i.created = false
-	i.mail.refusal = &refusal
+	i.refusal, i.mail.refusal = &refusal, &refusal
 	i.late = "not created: " + refusal.Message
 	i.note(ctx, i.late)
 }

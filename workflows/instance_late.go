@@ -89,7 +89,7 @@ func (i *instance) try(ctx workflow.Context, summary, activity string, in, out a
 	err := workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, options), activity, in).Get(ctx, out)
 	var application *temporal.ApplicationError
 	if errors.As(err, &application) && application.Type() == api.ErrorGone {
-		i.gone = application.Message()
+		i.died(application)
 	}
 	return err == nil
 }

@@ -58,8 +58,8 @@ func (i *instance) outcome() string {
 	switch {
 	case i.gone != "":
 		return api.OutcomeDisappeared
-	case i.mail.refusal != nil:
-		return i.mail.refusal.Class
+	case i.refusal != nil:
+		return i.refusal.Class
 	}
 	return api.OutcomeDestroyed
 }

@@ -176,7 +176,7 @@ func (i *instance) deliverMail(ctx workflow.Context) {
 func (i *instance) messages(ctx workflow.Context) []api.Message {
 	i.mail.seq++
 	report := api.Report{
-		Instance: i.state.Name, Seq: i.mail.seq, OrdersSeen: i.ordersSeen,
+		Instance: i.state.Name, Incarnation: i.in.Incarnation, Seq: i.mail.seq, OrdersSeen: i.ordersSeen,
 		Type: i.state.Type, State: i.state.State, Behavior: i.state.IdleBehavior, CloudID: i.state.CloudID,
 		Running: i.names(), Ended: i.mail.ended, Refused: i.mail.refused, Refusal: i.mail.refusal,
 		BootOutcome: i.state.BootOutcome, Listed: i.listed, Gone: i.mail.gone, Reason: i.state.Reason,
@@ -186,7 +186,7 @@ func (i *instance) messages(ctx workflow.Context) []api.Message {
 		to.signal(l.workflowID, api.SignalOutcome, l.outcome)
 	}
 	to.signal(api.FleetWorkflowID(i.state.Fleet), api.SignalReport, report)
-	i.mail.ended, i.mail.refused, i.mail.outcomes = nil, nil, nil
+	i.mail.ended, i.mail.refused, i.mail.outcomes, i.mail.refusal = nil, nil, nil, nil
 	return to.messages
 }
 

@@ -64,8 +64,12 @@ type CarriedInstance struct {
 	IdleSince time.Time `json:"idle_since,omitzero"`
 	OrdersSeq int64     `json:"orders_seq"`
 	ReportSeq int64     `json:"report_seq"`
-	Leaving   bool      `json:"leaving,omitempty"`
-	Kept      bool      `json:"kept,omitempty"`
+	// Incarnation is the latest that has reported.
+	Incarnation int64 `json:"incarnation,omitempty"`
+	// Heard: the fleet knows of it by a report only, and has not started its workflow.
+	Heard   bool `json:"heard,omitempty"`
+	Leaving bool `json:"leaving,omitempty"`
+	Kept    bool `json:"kept,omitempty"`
 	// Orders are to be sent.
 	Orders Orders `json:"orders,omitzero"`
 }

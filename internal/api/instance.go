@@ -113,6 +113,9 @@ type InstanceInput struct {
 	Name string                 `json:"name"`
 	Type fleetspec.InstanceType `json:"type"`
 	Spec InstanceSpec           `json:"spec"`
+	// Incarnation orders the workflows that an instance may have one after the other:
+	// milliseconds since 1970.
+	Incarnation int64 `json:"incarnation,omitempty"`
 	// Found is set when the instance was not created by this workflow, but found in
 	// the cloud's list: it may be running containers already.
 	Found *Found `json:"found,omitempty"`

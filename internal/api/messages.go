@@ -107,7 +107,9 @@ type Orders struct {
 // happened since the last report.
 type Report struct {
 	Instance string `json:"instance"`
-	Seq      int64  `json:"seq"`
+	// Incarnation is that of the sender's input. A report of an earlier one is out of date.
+	Incarnation int64 `json:"incarnation,omitempty"`
+	Seq         int64 `json:"seq"`
 	// OrdersSeen is the highest Orders.Seq that the instance has carried out.
 	OrdersSeen int64    `json:"orders_seen"`
 	Type       string   `json:"type"`

@@ -109,6 +109,10 @@ type Instance struct {
 	// Reason says why the instance is terminating or terminated, in the provider's
 	// words. It may be empty.
 	Reason string `json:"reason,omitempty"`
+	// Refused is Quota or Capacity when a provider that had accepted the creation ends the
+	// instance, before it has run, because it could not be had after all. Its scope is the
+	// type. Empty otherwise.
+	Refused Class `json:"refused,omitempty"`
 	// ProviderType is the size that was created.
 	ProviderType string `json:"provider_type,omitempty"`
 	// Tags are the instance's tags, those that drover did not set included.

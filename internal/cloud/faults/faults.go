@@ -120,7 +120,7 @@ func (f *faulty) Get(ctx context.Context, name string) (cloud.Instance, error) {
 	c := call{kind: Get, op: "look for instance " + name, instance: name, faults: f.config.Get}
 	instance, err := inject(ctx, f, c, func() (cloud.Instance, error) { return f.driver.Get(ctx, name) })
 	if err == nil && !instance.Alive() && f.stillborn(name) {
-		instance.Reason = reasonStillborn
+		instance.Reason, instance.Refused = reasonStillborn, cloud.Capacity
 	}
 	return instance, err
 }
