@@ -31,17 +31,11 @@ type planner struct {
 
 // entry is a container's place in the order.
 type entry struct {
-	class    uint8
 	priority int
 	order    int64
 	index    int32
+	own      int32 // slot that boots and that it is assigned to, -1: none
 }
-
-// The classes of the order. Running containers come before both.
-const (
-	classAssigned uint8 = iota // waits for an instance that still boots
-	classQueued
-)
 
 // Decide says which container runs where, and what is bought and let go for it. It is
 // a pure function of w, which it does not change.
@@ -51,7 +45,7 @@ func Decide(w *World) Decision {
 	p := &planner{w: w, d: &d, emptying: -1}
 	p.seeTypes()
 	p.seeInstances()
-	for _, e := range p.order() {
+	for _, e := range p.keepPlaces(p.order()) {
 		p.handle(e)
 	}
 	p.keepWarm()
@@ -59,7 +53,7 @@ func Decide(w *World) Decision {
 	return d
 }
 
-// order returns the containers that wait, in the order in which they are served, and
+// order returns the containers that wait, by priority and time of submission, and
 // notes those on hold.
 func (p *planner) order() []entry {
 	cs := p.w.Containers
@@ -73,18 +67,15 @@ func (p *planner) order() []entry {
 			p.d.outcomes[i] = outcome{kind: outcomeOnHold}
 			continue
 		}
-		class := classQueued
+		e := entry{priority: c.Priority, order: c.Order, index: int32(i), own: -1}
 		if c.Binding == Assigned {
 			if s := p.slotNamed(c.Instance); s >= 0 && p.slots[s].open && !p.slots[s].up {
-				class = classAssigned
+				e.own = s
 			}
 		}
-		order = append(order, entry{class: class, priority: c.Priority, order: c.Order, index: int32(i)})
+		order = append(order, e)
 	}
 	slices.SortFunc(order, func(a, b entry) int {
-		if a.class != b.class {
-			return cmp.Compare(a.class, b.class)
-		}
 		if a.priority != b.priority {
 			return cmp.Compare(b.priority, a.priority)
 		}
@@ -96,16 +87,60 @@ func (p *planner) order() []entry {
 	return order
 }
 
+// keepPlaces has the containers that are assigned to an instance which still boots
+// keep that place, whoever comes with a higher priority, and returns the others. An
+// assigned one to which room on an instance that is up falls in its turn is among the
+// others: it goes there, and its place is free for those who come before it.
+func (p *planner) keepPlaces(order []entry) []entry {
+	last := len(order) - 1
+	for last >= 0 && order[last].own < 0 {
+		last--
+	}
+	if last < 0 {
+		return order
+	}
+	moves := p.moves(order[:last+1])
+	rest := order[:0]
+	for i, e := range order {
+		shape := p.w.Containers[e.index].Shape
+		if e.own < 0 || moves[i] {
+			rest = append(rest, e)
+			continue
+		}
+		if p.shape(shape); !p.hasRoom(&p.slots[e.own], shape) {
+			rest = append(rest, e)
+			continue
+		}
+		p.place(e.own, shape)
+		p.report(e.index, e.own)
+	}
+	return rest
+}
+
+// moves returns which of the containers, served in this order, find room on an
+// instance that is up.
+func (p *planner) moves(order []entry) []bool {
+	up := planner{w: p.w, byPrice: p.byPrice, fits: p.fits,
+		slots: slices.Clone(p.slots), shapes: make([]shapeState, len(p.shapes))}
+	for i := range up.slots {
+		up.slots[i].open = up.slots[i].open && up.slots[i].up
+	}
+	moves := make([]bool, len(order))
+	for i, e := range order {
+		shape := p.w.Containers[e.index].Shape
+		if s := up.search(shape, up.shape(shape)); s >= 0 {
+			up.place(s, shape)
+			moves[i] = true
+		}
+	}
+	return moves
+}
+
 // handle finds a place for one container, or says why there is none.
 func (p *planner) handle(e entry) {
 	c := &p.w.Containers[e.index]
 	st := p.shape(c.Shape)
 	s := p.search(c.Shape, st)
-	if e.class == classAssigned && (s < 0 || !p.slots[s].up) {
-		if own := p.slotNamed(c.Instance); p.hasRoom(&p.slots[own], c.Shape) {
-			s = own
-		}
-	}
 	if s < 0 && st.blocked == 0 {
 		s, st.blocked = p.buy(c, st)
 	}

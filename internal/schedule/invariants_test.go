@@ -3,6 +3,7 @@ package schedule
 import (
 	"cmp"
 	"slices"
+	"strings"
 
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
@@ -16,7 +17,8 @@ type ledger struct {
 	on     [][]int         // containers on each instance: those running, then as placed
 	types  []*InstanceType // of each instance, those to be created at the end; nil: unknown
 	place  []int           // index of the instance that each container was placed on, -1: none
-	served []int           // containers that wait, in order
+	served []int           // containers that wait, by priority and time of submission
+	kept   []bool          // containers that keep their place on an instance that boots
 }
 
 // checkDecision holds a decision against every rule that must hold of all of them.
@@ -25,13 +27,14 @@ func checkDecision(t *rapid.T, w *World, d *Decision) {
 	l.checkPlaces()
 	l.checkRoom()
 	l.checkNobodyIsOvertaken()
+	l.checkPlacesAreKept()
 	l.checkCreations()
 	l.checkIdle()
 	l.checkStatus()
 }
 
 func newLedger(t *rapid.T, w *World, d *Decision) *ledger {
-	l := &ledger{t: t, w: w, d: d, place: make([]int, len(w.Containers))}
+	l := &ledger{t: t, w: w, d: d, place: make([]int, len(w.Containers)), kept: make([]bool, len(w.Containers))}
 	for i := range w.Instances {
 		l.types = append(l.types, l.typeNamed(w.Instances[i].Type))
 	}
@@ -50,8 +53,7 @@ func newLedger(t *rapid.T, w *World, d *Decision) *ledger {
 	}
 	slices.SortFunc(l.served, func(a, b int) int {
 		x, y := &w.Containers[a], &w.Containers[b]
-		return cmp.Or(cmp.Compare(l.class(x), l.class(y)), cmp.Compare(y.Priority, x.Priority),
-			cmp.Compare(x.Order, y.Order), cmp.Compare(x.ID, y.ID))
+		return cmp.Or(cmp.Compare(y.Priority, x.Priority), cmp.Compare(x.Order, y.Order), cmp.Compare(x.ID, y.ID))
 	})
 	return l
 }
@@ -70,13 +72,6 @@ func (l *ledger) instance(name string) int {
 
 func (l *ledger) boots(i int) bool {
 	return l.types[i] != nil && (l.w.Instances[i].Phase == Booting || l.w.Instances[i].Phase == Creating)
-}
-
-func (l *ledger) class(c *Container) int {
-	if on := l.instance(c.Instance); c.Binding == Assigned && on >= 0 && l.boots(on) {
-		return 0
-	}
-	return 1
 }
 
 // allowed is Fits within the price factor, the long way.
@@ -116,10 +111,14 @@ func (l *ledger) checkPlaces() {
 			require.True(l.t, l.boots(on))
 		}
 		put(r.Index, r.Container, on)
+		c := &l.w.Containers[r.Index]
+		l.kept[r.Index] = r.Instance != "" && c.Binding == Assigned && c.Instance == r.Instance
 	}
-	for _, c := range l.served {
-		if on := l.place[c]; on >= 0 {
-			l.on[on] = append(l.on[on], c)
+	for _, kept := range []bool{true, false} {
+		for _, c := range l.served {
+			if on := l.place[c]; on >= 0 && l.kept[c] == kept {
+				l.on[on] = append(l.on[on], c)
+			}
 		}
 	}
 }
@@ -148,8 +147,9 @@ func (l *ledger) checkRoom() {
 	}
 }
 
-// checkNobodyIsOvertaken sees that none was placed where one before it in the order,
-// which waits or got a worse place, would have fitted.
+// checkNobodyIsOvertaken sees that none was placed where one of a higher priority or
+// submitted earlier, which waits or got a worse place, would have fitted; unless it was
+// assigned to that instance while it boots, and so keeps its place.
 func (l *ledger) checkNobodyIsOvertaken() {
 	for rank, high := range l.served {
 		if l.w.Containers[high].Priority < 0 || l.place[high] >= 0 && l.isUp(l.place[high]) {
@@ -157,13 +157,12 @@ func (l *ledger) checkNobodyIsOvertaken() {
 		}
 		for on := range l.on {
 			if l.place[high] >= 0 && !l.isUp(on) {
-				continue // booting, as its own is
+				continue // booting, as that which it waits for
 			}
 			var before []int
 			overtaken := false
 			for _, c := range l.on[on] {
-				at := slices.Index(l.served, c)
-				if at > rank {
+				if !l.kept[c] && slices.Index(l.served, c) > rank {
 					overtaken = true
 				} else {
 					before = append(before, c)
@@ -176,3 +175,27 @@ func (l *ledger) checkNobodyIsOvertaken() {
 }
 
 func (l *ledger) isUp(on int) bool { return on < len(l.w.Instances) && l.w.Instances[on].Phase == Up }
+
+// checkPlacesAreKept sees that what was assigned to an instance that boots waits for
+// it still, unless it runs sooner or there is no room for all that was assigned.
+// Where room is made at a limit, it may lose its place to one that comes before it.
+func (l *ledger) checkPlacesAreKept() {
+	room := len(l.d.ShutDown) > 0
+	for i := range l.w.Containers {
+		room = room || strings.Contains(l.d.StatusAt(i), "makes room") || strings.Contains(l.d.StatusAt(i), "to make room")
+	}
+	for _, c := range l.served {
+		own := l.instance(l.w.Containers[c].Instance)
+		if l.w.Containers[c].Binding != Assigned || own < 0 || !l.boots(own) || l.w.Containers[c].Priority < 0 || l.kept[c] ||
+			l.place[c] >= 0 && l.isUp(l.place[c]) {
+			continue
+		}
+		var before []int
+		for _, o := range l.on[own] {
+			if l.kept[o] || l.w.Containers[o].Binding == Running {
+				before = append(before, o)
+			}
+		}
+		require.True(l.t, room || !l.hasRoom(c, own, before), "%s lost its place", l.w.Containers[c].ID)
+	}
+}
