@@ -116,13 +116,27 @@ func (l *Learnt) QuotaRefused(alive int, now time.Time) {
 }
 
 // CapacityRefused tells that the cloud has no capacity: for the type or group of that
-// name, or, with ScopeAll, for anything (name is ignored). An unknown scope counts as
-// ScopeAll. reason is what the cloud called it, such as InsufficientInstanceCapacity.
+// name, or, with ScopeAll, for anything (name is ignored). An unknown scope and an empty
+// name count as ScopeAll. reason is what the cloud called it, such as
+// InsufficientInstanceCapacity.
 func (l *Learnt) CapacityRefused(scope Scope, name, reason string, now time.Time) {
-	if scope != ScopeType && scope != ScopeGroup {
+	if scope != ScopeType && scope != ScopeGroup || name == "" {
 		scope, name = ScopeAll, ""
 	}
 	l.holdOff(Holdoff{Kind: NoCapacity, Scope: scope, Name: name, Reason: reason}, now)
+}
+
+// RuledOut returns the scope and name, for CapacityRefused, of a refusal of that scope
+// which an instance of type t met: a group that t names, or t alone where the cloud
+// speaks of a group and t names none. Any other scope is everything.
+func (t InstanceType) RuledOut(scope Scope) (Scope, string) {
+	switch {
+	case scope == ScopeGroup && t.Group != "":
+		return ScopeGroup, t.Group
+	case scope == ScopeGroup, scope == ScopeType:
+		return ScopeType, t.Name
+	}
+	return ScopeAll, ""
 }
 
 // RateLimited tells that the cloud accepts no create request until the given time.

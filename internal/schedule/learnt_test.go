@@ -96,6 +96,36 @@ func TestSuccessEndsTheHoldoffsThatItDisproves(t *testing.T) {
 	assert.Empty(t, l.Holdoffs, "those that are long over are dropped")
 }
 
+func TestAGroupRulesOutTheTypesThatNameIt(t *testing.T) {
+	for _, c := range []struct {
+		name      string
+		typ       InstanceType
+		scope     Scope
+		wantScope Scope
+		wantName  string
+	}{
+		{"the type", smallType, ScopeType, ScopeType, "small"},
+		{"no scope", smallType, "", ScopeAll, ""},
+		{"its group", smallType, ScopeGroup, ScopeGroup, "standard"},
+		{"a group that the type doesn't name", armType, ScopeGroup, ScopeType, "arm"},
+		{"everything", smallType, ScopeAll, ScopeAll, ""},
+		{"what is not known", smallType, "zone", ScopeAll, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			scope, name := c.typ.RuledOut(c.scope)
+			assert.Equal(t, c.wantScope, scope)
+			assert.Equal(t, c.wantName, name)
+		})
+	}
+}
+
+func TestAGroupWithoutANameIsEverything(t *testing.T) {
+	var l Learnt
+	l.CapacityRefused(ScopeGroup, "", "x", noon)
+	assert.Equal(t, ScopeAll, l.Holdoffs[0].Scope)
+	assert.True(t, l.Holdoffs[0].covers(&smallType))
+}
+
 func TestAFailureThatTurnsOutToBePermanentCountsAtOnce(t *testing.T) {
 	var l Learnt
 	l.CreateFailed("small", "InternalError", false, noon)
