@@ -20,10 +20,13 @@ func heldBy(hs []Holdoff, t *InstanceType, now time.Time) held {
 	return h
 }
 
-// buy creates an instance for a container, or returns the reason why not.
-func (p *planner) buy(c *Container, st *shapeState) (slot, reason int32) {
+// buy creates an instance for a container and returns its slot, or -1 and the reason.
+func (p *planner) buy(c *Container, st *shapeState) (slot, blocked int32) {
 	t, why := p.cheapest(c.Shape)
 	if t >= 0 {
+		if h := p.onTrial(t); h >= 0 {
+			return -1, p.because(reason{stop: stopTrial, holdoff: h})
+		}
 		if why = p.stopped(); why.stop == stopNone {
 			return p.create(t, "container "+c.ID+" fits on no instance"), st.blocked
 		}
@@ -49,6 +52,29 @@ func (p *planner) cheapest(shape int) (int32, reason) {
 		}
 	}
 	return -1, why
+}
+
+// onTrial returns the holdoff of t that has ended without being disproved, if an
+// instance that will tell is being created already, otherwise -1. After a refusal one
+// instance is tried, and not as many as wait.
+func (p *planner) onTrial(t int32) int32 {
+	typ := &p.w.Types[t]
+	for i := range p.d.holdoffs {
+		if h := &p.d.holdoffs[i]; p.trials[i] > 0 && h.covers(typ) && !h.forgotten(p.w.Now) {
+			return int32(i)
+		}
+	}
+	return -1
+}
+
+// tries notes that an instance of type t is being created.
+func (p *planner) tries(t int32) {
+	p.creating++
+	for i := range p.d.holdoffs {
+		if p.d.holdoffs[i].covers(&p.w.Types[t]) {
+			p.trials[i]++
+		}
+	}
 }
 
 // stopped returns why no instance at all can be created now; stopNone: one can.
@@ -90,7 +116,7 @@ func (p *planner) quota(total int) reason {
 // create adds an instance to be created and returns its slot.
 func (p *planner) create(t int32, why string) int32 {
 	typ := &p.w.Types[t]
-	p.creating++
+	p.tries(t)
 	p.d.Create = append(p.d.Create, Creation{Type: typ.Name, Reason: why})
 	p.slots = append(p.slots, slot{room: typ.Resources, price: typ.Price, typ: t, instance: -1,
 		creation: int32(len(p.d.Create) - 1), open: true})

@@ -144,6 +144,21 @@ func TestRefusals(t *testing.T) {
 		{"after it, it is",
 			fleet().learnt(func(l *Learnt) { l.CapacityRefused(ScopeType, "small", "x", noon.Add(-time.Minute)) }).queue(two, "q"),
 			"q awaits new 0, create small"},
+		{"but one at a time, until one has worked",
+			fleet().learnt(func(l *Learnt) { l.CapacityRefused(ScopeType, "small", "x", noon.Add(-time.Minute)) }).
+				queue(two, "q1 q2").queue(four, "q3 q4 q5"),
+			"q1 awaits new 0, q3 awaits new 1, q4 awaits new 1, q5 awaits new 2, create small, create large, create large"},
+		{"and none while one is being created, of whatever is in its group",
+			fleet().learnt(func(l *Learnt) { l.CapacityRefused(ScopeGroup, "standard", "x", noon.Add(-time.Minute)) }).
+				add(Creating, "small", "c").queue(two, "q1 q2").queue(four, "q3"),
+			"q1 awaits c"},
+		{"nor for min_idle",
+			fleet().limits(func(l *Limits) { l.MinIdle = 2 }).
+				learnt(func(l *Learnt) { l.CapacityRefused(ScopeAll, "", "x", noon.Add(-time.Minute)) }),
+			"create small"},
+		{"what was refused long ago is bought like everything",
+			fleet().learnt(func(l *Learnt) { l.CapacityRefused(ScopeType, "small", "x", noon.Add(-time.Hour)) }).queue(two, "q1 q2"),
+			"q1 awaits new 0, q2 awaits new 1, create small, create small"},
 		{"the next cheapest is taken meanwhile",
 			fleet().learnt(func(l *Learnt) { l.CapacityRefused(ScopeType, "spot", "x", noon) }).queue(spot, "q"),
 			"q awaits new 0, create small"},

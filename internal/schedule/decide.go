@@ -19,6 +19,7 @@ type planner struct {
 
 	byPrice   []int32 // indexes of World.Types, cheapest first
 	held      []held  // by index into World.Types
+	trials    []int32 // instances being created that each holdoff covers
 	accepted  int     // instances alive
 	creating  int     // instances asked for, those of this decision included
 	going     int     // instances that will be gone without anything being done

@@ -32,6 +32,7 @@ func (l *ledger) checkCreations() {
 		require.Equal(l.t, 1, creating+n, "beyond the level one at a time")
 		require.False(l.t, q.Next.After(l.w.Now), "not before its time")
 	}
+	l.checkTrials()
 	empty := 0
 	for i, c := range l.d.Create {
 		for _, h := range l.w.Learnt.Holdoffs {
@@ -42,6 +43,26 @@ func (l *ledger) checkCreations() {
 		}
 	}
 	require.LessOrEqual(l.t, empty, limits.MinIdle, "bought for nothing")
+}
+
+// checkTrials sees that after a holdoff one instance is tried, until that has worked or
+// it is long ago.
+func (l *ledger) checkTrials() {
+	for i := range l.w.Learnt.Holdoffs {
+		h := &l.w.Learnt.Holdoffs[i]
+		before, now := 0, 0
+		for _, in := range l.w.Instances {
+			if t := l.typeNamed(in.Type); t != nil && in.Phase == Creating && h.covers(t) {
+				before++
+			}
+		}
+		for _, c := range l.d.Create {
+			if h.covers(l.typeNamed(c.Type)) {
+				now++
+			}
+		}
+		require.True(l.t, now == 0 || h.forgotten(l.w.Now) || before+now == 1, "%v is tried %d times", h, before+now)
+	}
 }
 
 // checkIdle sees that only idle instances are shut down, at a limit and for somebody,

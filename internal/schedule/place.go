@@ -45,6 +45,7 @@ func (p *planner) seeTypes() {
 	ts := p.w.Types
 	p.byPrice = make([]int32, len(ts))
 	p.held = make([]held, len(ts))
+	p.trials = make([]int32, len(p.d.holdoffs))
 	for i := range ts {
 		p.byPrice[i] = int32(i)
 		p.held[i] = heldBy(p.d.holdoffs, &ts[i], p.w.Now)
@@ -98,10 +99,13 @@ func (p *planner) slotFor(i int32, types map[string]int32) slot {
 		s.typ, s.price, s.room = t, p.w.Types[t].Price, p.w.Types[t].Resources
 		s.open = in.Phase == Up || in.Phase == Booting || in.Phase == Creating
 	}
-	if in.Phase == Creating {
-		p.creating++
-	} else {
+	switch {
+	case in.Phase != Creating:
 		p.accepted++
+	case s.typ >= 0:
+		p.tries(s.typ)
+	default:
+		p.creating++
 	}
 	return s
 }

@@ -55,6 +55,14 @@ func TestStatus(t *testing.T) {
 				"no capacity for small until 12:00:10 (InsufficientInstanceCapacity)"},
 		{"capacity of anything is said once", fleet().learnt(capacity(ScopeAll, "")).queue(spot, "q"),
 			"queue position 1: no capacity for any instance until 12:00:10 (InsufficientInstanceCapacity)"},
+		{"one is tried after there was no capacity", fleet().learnt(func(l *Learnt) {
+			l.CapacityRefused(ScopeGroup, "standard", "InsufficientInstanceCapacity", noon.Add(-time.Minute))
+		}).queue(two, "x q"),
+			"queue position 1: one instance is tried first, since there was no capacity for group standard (InsufficientInstanceCapacity)"},
+		{"one is tried after an error", fleet().learnt(func(l *Learnt) {
+			l.CreateFailed("", "AuthFailure", true, noon.Add(-10*time.Minute))
+		}).queue(two, "x q"),
+			"queue position 1: one instance is tried first, since creating any instance failed: AuthFailure"},
 		{"rate limit", fleet().learnt(func(l *Learnt) { l.RateLimited(noon.Add(5 * time.Second)) }).queue(two, "q"),
 			"queue position 1: the cloud limits the rate of requests, next try at 12:00:05"},
 		{"another error", fleet().learnt(func(l *Learnt) { l.CreateFailed("small", "InternalError", false, noon) }).queue(two, "q"),

@@ -39,6 +39,9 @@ func (p *planner) keepWarm() {
 			}
 			return
 		}
+		if p.onTrial(t) >= 0 {
+			return
+		}
 		p.create(t, "min_idle is "+strconv.Itoa(p.w.Limits.MinIdle))
 	}
 }
