@@ -111,6 +111,8 @@ func TestRefusals(t *testing.T) {
 	quota := func(q Quota) func(*Learnt) { return func(l *Learnt) { l.Quota = q } }
 	refused := func(n int) func(*Learnt) { return func(l *Learnt) { l.QuotaRefused(n, noon) } }
 	later := noon.Add(time.Minute)
+	cheap := func(l *Limits) { l.MaxPriceFactor = 1.3 }
+	fallback := func(l *Limits) { l.OnDemandFallback = true }
 	runPlans(t, []planCase{
 		{"at quota nothing is bought",
 			fleet().learnt(refused(1)).add(Booting, "small", "a").queue(two, "q1 q2"), "q1 awaits a"},
@@ -164,6 +166,18 @@ func TestRefusals(t *testing.T) {
 			"q awaits new 0, create small"},
 		{"but none over max_price_factor",
 			fleet().learnt(func(l *Learnt) { l.CapacityRefused(ScopeType, "small", "x", noon) }).queue(one, "q"),
+			"wake 12:01:00"},
+		{"a preemptible one is too cheap for another to be an alternative at max_price_factor",
+			fleet().limits(cheap).learnt(func(l *Learnt) { l.CapacityRefused(ScopeType, "spot", "x", noon) }).queue(spot, "q"),
+			"wake 12:01:00"},
+		{"unless those that are not preemptible are held against each other",
+			fleet().limits(cheap).limits(fallback).learnt(func(l *Learnt) { l.CapacityRefused(ScopeType, "spot", "x", noon) }).queue(spot, "q"),
+			"q awaits new 0, create small"},
+		{"within max_price_factor of the cheapest of them",
+			fleet().limits(cheap).limits(fallback).learnt(func(l *Learnt) {
+				l.CapacityRefused(ScopeType, "spot", "x", noon)
+				l.CapacityRefused(ScopeType, "small", "x", noon)
+			}).up("large", "a").queue(spot, "q"),
 			"wake 12:01:00"},
 		{"a group without capacity rules out its types",
 			fleet().learnt(func(l *Learnt) { l.CapacityRefused(ScopeGroup, "standard", "x", noon) }).

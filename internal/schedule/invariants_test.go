@@ -81,6 +81,9 @@ func (l *ledger) allowed(c int, t *InstanceType) bool {
 		return false
 	}
 	for _, o := range l.w.Types {
+		if l.w.Limits.OnDemandFallback && !t.Preemptible && o.Preemptible {
+			continue
+		}
 		if f := l.w.Limits.MaxPriceFactor; f > 0 && Fits(s, o) && t.Price > o.Price*max(f, 1) {
 			return false
 		}

@@ -147,23 +147,32 @@ func (p *planner) shape(shape int) *shapeState {
 		return st
 	}
 	st.known, st.best = true, -1
-	s, fits, limit := &p.w.Shapes[shape], p.fitsOf(shape), math.Inf(1)
-	cheapest := true
+	s, fits := &p.w.Shapes[shape], p.fitsOf(shape)
+	limit, onDemand := -1.0, -1.0 // of the price; negative: no such type has been seen
 	for _, t := range p.byPrice {
 		typ := &p.w.Types[t]
-		if typ.Price > limit {
-			break
-		}
 		if !fitsType(s, typ) {
 			continue
 		}
-		fits[t] = true
-		if factor := p.w.Limits.MaxPriceFactor; cheapest && factor > 0 {
-			limit = typ.Price * max(factor, 1) * (1 + 1e-9) // 1e-9: 0.1 × 3 is 0.3
+		if limit < 0 {
+			limit = p.dearest(typ.Price)
 		}
-		cheapest = false
+		if onDemand < 0 && p.w.Limits.OnDemandFallback && !typ.Preemptible {
+			onDemand = p.dearest(typ.Price)
+		}
+		fits[t] = typ.Price <= limit || !typ.Preemptible && typ.Price <= onDemand
 	}
 	return st
+}
+
+// dearest returns the highest price that is allowed where the cheapest type has that
+// price.
+func (p *planner) dearest(cheapest float64) float64 {
+	factor := p.w.Limits.MaxPriceFactor
+	if factor <= 0 {
+		return math.Inf(1)
+	}
+	return cheapest * max(factor, 1) * (1 + 1e-9) // 1e-9: 0.1 × 3 is 0.3
 }
 
 // fitsOf returns, by index into World.Types, what a shape may run on.

@@ -29,6 +29,7 @@ func drawWorld(t *rapid.T) *World {
 		MaxPriceFactor:           float64(n("price factor", 0, 4)),
 		CreateConcurrency:        n("create concurrency", 0, 3),
 		MinIdle:                  n("min idle", 0, 2),
+		OnDemandFallback:         rapid.Bool().Draw(t, "on-demand fallback"),
 	}}
 	for i := range n("types", 0, 4) {
 		w.Types = append(w.Types, InstanceType{Name: fmt.Sprintf("t%d", i), Price: float64(n("price", 0, 5)),

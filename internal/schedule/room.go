@@ -79,7 +79,10 @@ func (p *planner) findFuture(shape int, why reason) bool {
 	case p.emptying < 0 && p.empty(shape):
 		s := &p.slots[p.emptying]
 		why.hint, why.slot = hintEmptying, s.name
-		if p.fitsOf(shape)[s.typ] { // nothing ends for it: it waits for room, like everything
+		switch {
+		case !s.up:
+			why.hint = hintBooting
+		case p.fitsOf(shape)[s.typ]: // nothing ends for it: it waits for room, like everything
 			why.hint, typ = hintNone, s.typ
 		}
 	default:
@@ -106,12 +109,13 @@ func (p *planner) seeIdle(limit int) {
 }
 
 // empty closes the instance that will be empty soonest, as far as the number of its
-// containers tells; among equals, one on which the shape will have room.
+// containers tells; among equals, one on which the shape will have room. One that
+// boots for nobody is let go as soon as it is up.
 func (p *planner) empty(shape int) bool {
 	fits, best := p.fitsOf(shape), int32(-1)
 	for i := range int32(len(p.w.Instances)) {
 		s := &p.slots[i]
-		if !s.up || !s.open {
+		if !s.open || !s.up && s.count > 0 {
 			continue
 		}
 		if best >= 0 {

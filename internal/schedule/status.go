@@ -46,6 +46,7 @@ const (
 	hintGoing         // an instance is shutting down anyway
 	hintShutDown      // an idle one is shut down for it
 	hintEmptying      // one of another type takes nothing new until it is empty
+	hintBooting       // one that boots for nobody is let go when it is up
 	hintKept          // it would have room on one that is kept for another
 )
 
@@ -151,6 +152,8 @@ func (d *Decision) hintSentence(r *reason) string {
 		return fmt.Sprintf("; idle %s is shut down to make room for a %s", r.slot, typ)
 	case hintEmptying:
 		return fmt.Sprintf("; %s takes nothing new, to make room for a %s once it is empty", r.slot, typ)
+	case hintBooting:
+		return fmt.Sprintf("; %s, which boots, is let go once it is up, to make room for a %s", r.slot, typ)
 	case hintKept:
 		return fmt.Sprintf("; %s is kept for a container before it", r.slot)
 	default:

@@ -82,6 +82,8 @@ func TestStatus(t *testing.T) {
 			"queue position 1: fleet is at its limit of 1 instance (max_instances); an instance that is shutting down makes room for a large"},
 		{"another instance is to become empty", fleet().limits(full(1)).up("small", "a").runs("a", one, "r").queue(four, "q"),
 			"queue position 1: fleet is at its limit of 1 instance (max_instances); a takes nothing new, to make room for a large once it is empty"},
+		{"one that boots for nobody is to go", fleet().limits(full(1)).add(Booting, "small", "b").queue(four, "q"),
+			"queue position 1: fleet is at its limit of 1 instance (max_instances); b, which boots, is let go once it is up, to make room for a large"},
 		{"room is kept for another", fleet().limits(full(1)).up("small", "a").runs("a", one, "r").queue(four, "x").queue(one, "q"),
 			"queue position 2: fleet is at its limit of 1 instance (max_instances); a is kept for a container before it"},
 		{"room that others have to leave", fleet().limits(full(1)).up("small", "a").runs("a", one, "r").queue(two, "q"),
