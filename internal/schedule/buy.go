@@ -24,9 +24,6 @@ func heldBy(hs []Holdoff, t *InstanceType, now time.Time) held {
 func (p *planner) buy(c *Container, st *shapeState) (slot, blocked int32) {
 	t, why := p.cheapest(c.Shape)
 	if t >= 0 {
-		if h := p.onTrial(t); h >= 0 {
-			return -1, p.because(reason{stop: stopTrial, holdoff: h})
-		}
 		if why = p.stopped(); why.stop == stopNone {
 			return p.create(t, "container "+c.ID+" fits on no instance"), st.blocked
 		}
@@ -35,8 +32,8 @@ func (p *planner) buy(c *Container, st *shapeState) (slot, blocked int32) {
 	return -1, p.because(why)
 }
 
-// cheapest returns the cheapest type that a shape may run on and that is not held
-// off, or -1 and the reason.
+// cheapest returns the cheapest type that a shape may run on and that is neither held
+// off nor on trial, or -1 and the reason.
 func (p *planner) cheapest(shape int) (int32, reason) {
 	why := reason{stop: stopUnfit, shape: int32(shape)}
 	fits := p.fitsOf(shape)
@@ -45,9 +42,17 @@ func (p *planner) cheapest(shape int) (int32, reason) {
 			continue
 		}
 		if p.held[t].until.IsZero() {
-			return t, reason{}
+			h := p.onTrial(t)
+			if h < 0 {
+				return t, reason{}
+			}
+			why.stop, why.holdoff = stopTrial, h
+			continue
 		}
-		if why.stop = stopHeld; why.until.IsZero() || p.held[t].until.Before(why.until) {
+		if why.stop != stopTrial {
+			why.stop = stopHeld
+		}
+		if why.until.IsZero() || p.held[t].until.Before(why.until) {
 			why.until = p.held[t].until
 		}
 	}

@@ -154,6 +154,10 @@ func TestRefusals(t *testing.T) {
 			fleet().learnt(func(l *Learnt) { l.CapacityRefused(ScopeGroup, "standard", "x", noon.Add(-time.Minute)) }).
 				add(Creating, "small", "c").queue(two, "q1 q2").queue(four, "q3"),
 			"q1 awaits c"},
+		{"others take the next cheapest meanwhile",
+			fleet().learnt(func(l *Learnt) { l.CapacityRefused(ScopeType, "spot", "x", noon.Add(-time.Minute)) }).
+				add(Creating, "spot", "c").queue(spot, "q1 q2 q3"),
+			"q1 awaits c, q2 awaits c, q3 awaits new 0, create small"},
 		{"nor for min_idle",
 			fleet().limits(func(l *Limits) { l.MinIdle = 2 }).
 				learnt(func(l *Learnt) { l.CapacityRefused(ScopeAll, "", "x", noon.Add(-time.Minute)) }),

@@ -39,9 +39,6 @@ func (p *planner) keepWarm() {
 			}
 			return
 		}
-		if p.onTrial(t) >= 0 {
-			return
-		}
 		p.create(t, "min_idle is "+strconv.Itoa(p.w.Limits.MinIdle))
 	}
 }
@@ -62,11 +59,11 @@ func (p *planner) warmth(a, b *slot) int {
 }
 
 // warmType returns the type to keep idle: the cheapest that is not preemptible, since
-// any container may use it, else the cheapest. -1: all are held off.
+// any container may use it, else the cheapest. -1: all are held off or on trial.
 func (p *planner) warmType() int32 {
 	best := int32(-1)
 	for _, t := range p.byPrice {
-		if !p.held[t].until.IsZero() {
+		if !p.held[t].until.IsZero() || p.onTrial(t) >= 0 {
 			continue
 		}
 		if !p.w.Types[t].Preemptible {
