@@ -28,6 +28,7 @@ func checkDecision(t *rapid.T, w *World, d *Decision) {
 	l.checkRoom()
 	l.checkNobodyIsOvertaken()
 	l.checkPlacesAreKept()
+	l.checkNobodyWaitsBesideRoom()
 	l.checkCreations()
 	l.checkIdle()
 	l.checkStatus()
@@ -179,14 +180,38 @@ func (l *ledger) checkNobodyIsOvertaken() {
 
 func (l *ledger) isUp(on int) bool { return on < len(l.w.Instances) && l.w.Instances[on].Phase == Up }
 
+// checkNobodyWaitsBesideRoom sees that room is left unused by those who wait for it only
+// on instances that are being shut down, and at a limit on one that is being emptied.
+func (l *ledger) checkNobodyWaitsBesideRoom() {
+	spared := map[int]bool{}
+	limited := false
+	for _, c := range l.served {
+		if l.place[c] >= 0 || l.w.Containers[c].Priority < 0 {
+			continue
+		}
+		limited = limited || l.atLimit(c)
+		for on := range l.on {
+			leaves := on < len(l.w.Instances) && (slices.Contains(l.d.ShutDown, l.w.Instances[on].Name) || !l.isUp(on) && !l.boots(on))
+			if !leaves && l.hasRoom(c, on, l.on[on]) {
+				spared[on] = true
+			}
+		}
+	}
+	require.True(l.t, len(spared) == 0 || limited && len(spared) == 1, "%v have room", spared)
+}
+
+// atLimit reports whether a container is said to wait because of a limit at which room
+// is made.
+func (l *ledger) atLimit(c int) bool {
+	s := l.d.StatusAt(c)
+	return strings.Contains(s, "fleet is at its") || strings.Contains(s, "the cloud's quota allows no")
+}
+
 // checkPlacesAreKept sees that what was assigned to an instance that boots waits for
 // it still, unless it runs sooner or there is no room for all that was assigned.
 // Where room is made at a limit, it may lose its place to one that comes before it.
 func (l *ledger) checkPlacesAreKept() {
-	room := len(l.d.ShutDown) > 0
-	for i := range l.w.Containers {
-		room = room || strings.Contains(l.d.StatusAt(i), "makes room") || strings.Contains(l.d.StatusAt(i), "to make room")
-	}
+	limited := slices.ContainsFunc(l.served, l.atLimit)
 	for _, c := range l.served {
 		own := l.instance(l.w.Containers[c].Instance)
 		if l.w.Containers[c].Binding != Assigned || own < 0 || !l.boots(own) || l.w.Containers[c].Priority < 0 || l.kept[c] ||
@@ -199,6 +224,6 @@ func (l *ledger) checkPlacesAreKept() {
 				before = append(before, o)
 			}
 		}
-		require.True(l.t, room || !l.hasRoom(c, own, before), "%s lost its place", l.w.Containers[c].ID)
+		require.True(l.t, limited || !l.hasRoom(c, own, before), "%s lost its place", l.w.Containers[c].ID)
 	}
 }

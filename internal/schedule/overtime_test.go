@@ -1,0 +1,35 @@
+package schedule
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+)
+
+// TestPropertyOverTimeEverythingEnds has fleets live through all that a cloud may do:
+// every decision is sound, what can run ends, nothing is bought and dropped again and
+// again, and in the end nothing is paid for that is not to be kept.
+func TestPropertyOverTimeEverythingEnds(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		c := drawWeather(t)
+		c.decide()
+		for steps := 0; c.next(); steps++ {
+			require.Less(t, steps, 20000, "no end")
+			if c.w.Now.After(noon.Add(patience)) || c.over() {
+				break
+			}
+		}
+		println("STAT", c.bought, c.submitted, c.failures, c.dropped, int(c.w.Now.Sub(noon).Minutes()), c.w.Limits.MinIdle)
+		d := Decide(c.w)
+		for _, id := range c.waiting() {
+			require.Fail(t, "a container never ended", "%s: %s", id, d.Status(id))
+		}
+		require.LessOrEqual(t, c.bought, 2*(c.submitted+c.failures)+10)
+		require.LessOrEqual(t, c.dropped, c.submitted+c.failures)
+		require.LessOrEqual(t, len(c.w.Instances), c.w.Limits.MinIdle)
+	})
+}
+
+var _ = time.Second
