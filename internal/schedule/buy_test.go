@@ -98,6 +98,13 @@ func TestMinIdle(t *testing.T) {
 		{"what waits comes first",
 			fleet().limits(func(l *Limits) { l.MinIdle, l.CreateConcurrency = 1, 1 }).queue(four, "q"),
 			"q awaits new 0, create large"},
+		{"the last one within a limit is left to what waits for capacity",
+			fleet().limits(func(l *Limits) { l.MinIdle, l.MaxInstances = 3, 2 }).
+				learnt(func(l *Learnt) { l.CapacityRefused(ScopeType, "large", "x", noon) }).queue(four, "q"),
+			"create small, wake 12:01:00"},
+		{"but not to what fits no type",
+			fleet().limits(func(l *Limits) { l.MinIdle, l.MaxInstances = 3, 2 }).queue(huge, "q"),
+			"create small, create small"},
 		{"the next type is kept when the cheapest is held off",
 			fleet().limits(warm(1)).learnt(func(l *Learnt) { l.CapacityRefused(ScopeType, "small", "x", noon) }), "create arm"},
 		{"it is tried again when capacity may be back",

@@ -22,6 +22,7 @@ type planner struct {
 	trials    []int32 // instances being created that each holdoff covers
 	accepted  int     // instances alive
 	creating  int     // instances asked for, those of this decision included
+	spare     int     // instances that min_idle must not take from what waits
 	going     int     // instances that will be gone without anything being done
 	free      int     // of going and of those shut down now, less what is spoken for
 	idle      []int32 // slots that may be shut down, the next one first
@@ -160,6 +161,9 @@ func (p *planner) queue(index int32, c *Container, st *shapeState) {
 	r := st.blocked
 	if p.d.reasons[r].atLimit() {
 		r = p.makeRoom(c, st, r)
+	}
+	if p.d.reasons[r].stop != stopUnfit {
+		p.spare = 1
 	}
 	p.d.outcomes[index] = outcome{kind: outcomeQueued, position: p.d.queued, ref: r}
 }

@@ -6,12 +6,11 @@ import (
 	"strings"
 
 	"github.com/stretchr/testify/require"
-	"pgregory.net/rapid"
 )
 
 // ledger is what a decision leads to, worked out from the world and the decision alone.
 type ledger struct {
-	t      *rapid.T
+	t      require.TestingT
 	w      *World
 	d      *Decision
 	on     [][]int         // containers on each instance: those running, then as placed
@@ -22,7 +21,7 @@ type ledger struct {
 }
 
 // checkDecision holds a decision against every rule that must hold of all of them.
-func checkDecision(t *rapid.T, w *World, d *Decision) {
+func checkDecision(t require.TestingT, w *World, d *Decision) {
 	l := newLedger(t, w, d)
 	l.checkPlaces()
 	l.checkRoom()
@@ -34,7 +33,7 @@ func checkDecision(t *rapid.T, w *World, d *Decision) {
 	l.checkStatus()
 }
 
-func newLedger(t *rapid.T, w *World, d *Decision) *ledger {
+func newLedger(t require.TestingT, w *World, d *Decision) *ledger {
 	l := &ledger{t: t, w: w, d: d, place: make([]int, len(w.Containers)), kept: make([]bool, len(w.Containers))}
 	for i := range w.Instances {
 		l.types = append(l.types, l.typeNamed(w.Instances[i].Type))

@@ -2,7 +2,6 @@ package schedule
 
 import (
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
@@ -21,15 +20,14 @@ func TestPropertyOverTimeEverythingEnds(t *testing.T) {
 				break
 			}
 		}
-		println("STAT", c.bought, c.submitted, c.failures, c.dropped, int(c.w.Now.Sub(noon).Minutes()), c.w.Limits.MinIdle)
 		d := Decide(c.w)
 		for _, id := range c.waiting() {
 			require.Fail(t, "a container never ended", "%s: %s", id, d.Status(id))
 		}
-		require.LessOrEqual(t, c.bought, 2*(c.submitted+c.failures)+10)
-		require.LessOrEqual(t, c.dropped, c.submitted+c.failures)
+		wanted := c.submitted * (1 + c.w.Limits.MinIdle)
+		// A container may ask twice: one of a higher priority may take what it waited for.
+		require.LessOrEqual(t, c.bought, 2*wanted+c.failures+c.dropped, "bought for nothing")
+		require.LessOrEqual(t, c.dropped, wanted, "bought and dropped")
 		require.LessOrEqual(t, len(c.w.Instances), c.w.Limits.MinIdle)
 	})
 }
-
-var _ = time.Second

@@ -202,11 +202,3 @@ func carryOut(w *World, d *Decision) {
 		w.Instances = append(w.Instances, Instance{Name: fmt.Sprintf("n%d", len(w.Instances)), Type: c.Type, Phase: Up})
 	}
 }
-
-func FuzzDecide(f *testing.F) {
-	f.Fuzz(rapid.MakeFuzz(func(t *rapid.T) {
-		w := drawWorld(t)
-		d := Decide(w)
-		checkDecision(t, w, &d)
-	}))
-}

@@ -28,7 +28,10 @@ func (p *planner) keepWarm() {
 		}
 	}
 	for ; missing > 0; missing-- {
-		if why := p.stopped(); why.stop != stopNone {
+		p.creating += p.spare
+		why := p.stopped()
+		p.creating -= p.spare
+		if why.stop != stopNone {
 			p.wakeAt(why.until)
 			return
 		}
