@@ -11,7 +11,7 @@ import (
 // every decision is sound, what can run ends, nothing is bought and dropped again and
 // again, and in the end nothing is paid for that is not to be kept.
 func TestPropertyOverTimeEverythingEnds(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
+	checkFewer(t, func(t *rapid.T) {
 		c := drawWeather(t)
 		c.decide()
 		for steps := 0; c.next(); steps++ {

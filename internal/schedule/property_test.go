@@ -12,12 +12,23 @@ import (
 	"pgregory.net/rapid"
 )
 
-// TestMain has rapid try more worlds than its default, unless told otherwise.
+// checks is how many worlds rapid tries, unless told otherwise by -rapid.checks.
+const checks = "1000"
+
 func TestMain(m *testing.M) {
-	if err := flag.Set("rapid.checks", "1000"); err != nil {
+	if err := flag.Set("rapid.checks", checks); err != nil {
 		panic(err)
 	}
 	m.Run()
+}
+
+// checkFewer is rapid.Check for a property that takes long.
+func checkFewer(t *testing.T, property func(*rapid.T)) {
+	if f := flag.Lookup("rapid.checks"); f.Value.String() == checks {
+		require.NoError(t, f.Value.Set("250"))
+		defer func() { require.NoError(t, f.Value.Set(checks)) }()
+	}
+	rapid.Check(t, property)
 }
 
 // drawWorld draws a small world in which everything is likely to be short.

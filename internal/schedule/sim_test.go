@@ -2,6 +2,7 @@ package schedule
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -24,8 +25,13 @@ type sim struct {
 	started map[string]time.Time // of instances and containers
 	lasts   func(c *Container) time.Duration
 	serial  int
+	bought  int                      // instances asked for
 	refused int                      // by the cloud, so far
 	ran     map[string]time.Duration // from the start of the simulation until it ran
+	// follow is told how many containers end, before the fleet decides.
+	follow func(n int)
+	// early has the fleet decide once more, before it hears that they have ended.
+	early bool
 }
 
 func newSim(t *testing.T, w *world, quota int, lasts func(c *Container) time.Duration) *sim {
@@ -36,7 +42,19 @@ func newSim(t *testing.T, w *world, quota int, lasts func(c *Container) time.Dur
 func (s *sim) step() {
 	s.w.Now = s.w.Now.Add(simStep)
 	s.answer()
-	s.endContainers()
+	ended := s.over()
+	if s.follow != nil {
+		s.follow(len(ended))
+	}
+	if s.early {
+		s.decide()
+	}
+	s.w.Containers = slices.DeleteFunc(s.w.Containers, func(c Container) bool { return ended[c.ID] })
+	s.decide()
+}
+
+// decide decides, and carries that out.
+func (s *sim) decide() {
 	d := Decide(s.w)
 	for _, a := range d.Assign {
 		c := &s.w.Containers[a.Index]
@@ -47,6 +65,7 @@ func (s *sim) step() {
 	names := make([]string, len(d.Create))
 	for i, c := range d.Create {
 		s.serial++
+		s.bought++
 		names[i] = fmt.Sprintf("i%04d", s.serial)
 		s.w.Instances = append(s.w.Instances, Instance{Name: names[i], Type: c.Type, Phase: Creating})
 	}
@@ -116,14 +135,15 @@ func (s *sim) alive() int {
 	return n
 }
 
-func (s *sim) endContainers() {
-	var left []Container
+// over returns the containers that end now.
+func (s *sim) over() map[string]bool {
+	ended := map[string]bool{}
 	for _, c := range s.w.Containers {
-		if c.Binding != Running || s.w.Now.Sub(s.started[c.ID]) < s.lasts(&c) {
-			left = append(left, c)
+		if c.Binding == Running && s.w.Now.Sub(s.started[c.ID]) >= s.lasts(&c) {
+			ended[c.ID] = true
 		}
 	}
-	s.w.Containers = left
+	return ended
 }
 
 func (s *sim) submit(shape, priority, n int) {
