@@ -123,7 +123,7 @@ func (p *planner) create(t int32, why string) int32 {
 	typ := &p.w.Types[t]
 	p.tries(t)
 	p.d.Create = append(p.d.Create, Creation{Type: typ.Name, Reason: why})
-	p.slots = append(p.slots, slot{room: typ.Resources, price: typ.Price, typ: t, instance: -1,
+	p.slots = append(p.slots, slot{room: typ.Resources, price: typ.Price, typ: t, instance: -1, last: -1,
 		creation: int32(len(p.d.Create) - 1), open: true})
 	return int32(len(p.slots) - 1)
 }

@@ -10,12 +10,12 @@ type planner struct {
 	w *World
 	d *Decision
 
-	slots   []slot  // first those of World.Instances in standing order, then those to be created
-	slotOf  []int32 // by index into World.Instances
-	byName  map[string]int32
-	touched []touch // every placement so far, for the searches of shapes
-	shapes  []shapeState
-	fits    []bool // of each shape in use × instance type: fits, at a price that is allowed
+	slots  []slot  // first those of World.Instances in standing order, then those to be created
+	slotOf []int32 // by index into World.Instances
+	byName map[string]int32
+	placed []placement // every placement so far
+	shapes []shapeState
+	fits   []bool // of each shape in use × instance type: fits, at a price that is allowed
 
 	byPrice   []int32 // indexes of World.Types, cheapest first
 	held      []held  // by index into World.Types

@@ -16,28 +16,8 @@ type slot struct {
 	instance int32 // index into World.Instances, -1: to be created
 	creation int32 // index into Decision.Create, -1: exists
 	up       bool
-	open     bool // takes containers
-	touched  bool // something was placed on it by this decision
-}
-
-// touch is a placement.
-type touch struct {
-	slot  int32
-	first bool // on that slot
-}
-
-// shapeState is the state of the search for room for one shape. Room only shrinks
-// while a decision is made, so a slot without room for a shape is never looked at
-// again for it.
-type shapeState struct {
-	known      bool
-	standing   int32   // slots before have no room
-	seen       int     // touches before are taken into account
-	candidates []int32 // touched slots that may have room
-	best       int32   // the first of them in rank, -1: none
-	blocked    int32   // reason why nothing is bought for it, 0: not known yet
-	future     int     // futures before have no room
-	noRoom     int32   // reason when there is no future with room either, 0: not known yet
+	open     bool  // takes containers
+	last     int32 // the last placement on it, an index into planner.placed, -1: none
 }
 
 // seeTypes sorts the types and finds which of them are held off.
@@ -94,7 +74,7 @@ func (p *planner) seeInstances() {
 
 func (p *planner) slotFor(i int32, types map[string]int32) slot {
 	in := &p.w.Instances[i]
-	s := slot{name: in.Name, typ: -1, instance: i, creation: -1, up: in.Phase == Up}
+	s := slot{name: in.Name, typ: -1, instance: i, creation: -1, last: -1, up: in.Phase == Up}
 	if t, ok := types[in.Type]; ok {
 		s.typ, s.price, s.room = t, p.w.Types[t].Price, p.w.Types[t].Resources
 		s.open = in.Phase == Up || in.Phase == Booting || in.Phase == Creating
@@ -108,28 +88,6 @@ func (p *planner) slotFor(i int32, types map[string]int32) slot {
 		p.creating++
 	}
 	return s
-}
-
-// rank orders the slots that have room: which is filled first. Slots to be created
-// follow those that exist, in the order of their creation.
-func rank(a, b *slot) int {
-	switch {
-	case a.up != b.up:
-		if a.up {
-			return -1
-		}
-		return 1
-	case a.count != b.count:
-		return cmp.Compare(b.count, a.count)
-	case a.price != b.price:
-		return cmp.Compare(a.price, b.price)
-	case a.room != b.room:
-		return a.room.compare(&b.room)
-	case a.creation != b.creation:
-		return cmp.Compare(a.creation, b.creation)
-	default:
-		return cmp.Compare(a.name, b.name)
-	}
 }
 
 // slotNamed returns the slot of the instance with that name, or -1.
@@ -146,7 +104,7 @@ func (p *planner) shape(shape int) *shapeState {
 	if st.known {
 		return st
 	}
-	st.known, st.best = true, -1
+	st.known = true
 	s, fits := &p.w.Shapes[shape], p.fitsOf(shape)
 	limit, onDemand := -1.0, -1.0 // of the price; negative: no such type has been seen
 	for _, t := range p.byPrice {
@@ -193,51 +151,11 @@ func (p *planner) hasSpace(s *slot, shape int) bool {
 		p.fits[shape*len(p.w.Types)+int(s.typ)] && (most <= 0 || int(s.count) < most)
 }
 
-// search returns the slot that ranks first among those with room for the shape, or -1.
-// It is the first in standing order with room or, since a placement only improves a
-// slot's rank, one of those that something was placed on.
-func (p *planner) search(shape int, st *shapeState) int32 {
-	for ; st.seen < len(p.touched); st.seen++ {
-		t := p.touched[st.seen]
-		if !p.hasRoom(&p.slots[t.slot], shape) {
-			continue
-		}
-		if t.first {
-			st.candidates = append(st.candidates, t.slot)
-		}
-		if st.best < 0 || rank(&p.slots[t.slot], &p.slots[st.best]) < 0 {
-			st.best = t.slot
-		}
-	}
-	if st.best >= 0 && !p.hasRoom(&p.slots[st.best], shape) {
-		p.searchCandidates(shape, st)
-	}
-	standing := int32(len(p.w.Instances))
-	for st.standing < standing && !p.hasRoom(&p.slots[st.standing], shape) {
-		st.standing++
-	}
-	if st.standing < standing && (st.best < 0 || rank(&p.slots[st.standing], &p.slots[st.best]) < 0) {
-		return st.standing
-	}
-	return st.best
-}
-
-// searchCandidates finds the best candidate anew and drops those without room.
-func (p *planner) searchCandidates(shape int, st *shapeState) {
-	st.best = -1
-	st.candidates = slices.DeleteFunc(st.candidates, func(s int32) bool { return !p.hasRoom(&p.slots[s], shape) })
-	for _, s := range st.candidates {
-		if st.best < 0 || rank(&p.slots[s], &p.slots[st.best]) < 0 {
-			st.best = s
-		}
-	}
-}
-
 // place puts a container of that shape on a slot.
 func (p *planner) place(s int32, shape int) {
 	sl := &p.slots[s]
 	sl.room.take(&p.w.Shapes[shape].Resources)
 	sl.count++
-	p.touched = append(p.touched, touch{slot: s, first: !sl.touched})
-	sl.touched = true
+	sl.last = int32(len(p.placed))
+	p.placed = append(p.placed, placement{slot: s, count: sl.count, room: sl.room})
 }
