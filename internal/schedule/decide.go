@@ -14,6 +14,8 @@ type planner struct {
 	slotOf []int32 // by index into World.Instances
 	byName map[string]int32
 	placed []placement // every placement so far
+	used   []int32     // the slots that something was placed on
+	chosen []choice    // the containers that were placed, in order
 	shapes []shapeState
 	fits   []bool // of each shape in use × instance type: fits, at a price that is allowed
 
@@ -39,6 +41,9 @@ type entry struct {
 	own      int32 // slot that boots and that it is assigned to, -1: none
 }
 
+// choice is a container and the slot that it was placed on.
+type choice struct{ index, slot int32 }
+
 // Decide says which container runs where, and what is bought and let go for it. It is
 // a pure function of w, which it does not change.
 func Decide(w *World) Decision {
@@ -51,6 +56,7 @@ func Decide(w *World) Decision {
 		p.handle(e)
 	}
 	p.keepWarm()
+	p.report()
 	d.byPrice, d.held, d.fits = p.byPrice, p.held, p.fits
 	return d
 }
@@ -86,6 +92,8 @@ func (p *planner) order() []entry {
 		}
 		return cmp.Compare(cs[a.index].ID, cs[b.index].ID)
 	})
+	few := min(len(order), 4*len(p.slots))
+	p.placed, p.chosen = make([]placement, 0, few), make([]choice, 0, few)
 	return order
 }
 
@@ -113,8 +121,7 @@ func (p *planner) keepPlaces(order []entry) []entry {
 			rest = append(rest, e)
 			continue
 		}
-		p.place(e.own, shape)
-		p.report(e.index, e.own)
+		p.choose(e.index, e.own)
 	}
 	return rest
 }
@@ -150,8 +157,7 @@ func (p *planner) handle(e entry) {
 		p.queue(e.index, c, st)
 		return
 	}
-	p.place(s, c.Shape)
-	p.report(e.index, s)
+	p.choose(e.index, s)
 }
 
 // queue says why a container without a place waits. What rules out buying rules it
@@ -168,15 +174,38 @@ func (p *planner) queue(index int32, c *Container, st *shapeState) {
 	p.d.outcomes[index] = outcome{kind: outcomeQueued, position: p.d.queued, ref: r}
 }
 
-// report writes down where a container was placed.
-func (p *planner) report(index, s int32) {
-	sl, id := &p.slots[s], p.w.Containers[index].ID
-	if sl.up {
-		p.d.Assign = append(p.d.Assign, Assignment{Container: id, Index: int(index), Instance: sl.name})
+// choose places a container on a slot, and notes it.
+func (p *planner) choose(index, s int32) {
+	p.place(s, p.w.Containers[index].Shape)
+	p.chosen = append(p.chosen, choice{index: index, slot: s})
+	if sl := &p.slots[s]; sl.up {
 		p.d.outcomes[index] = outcome{kind: outcomeStarting, ref: sl.instance}
-		return
+	} else {
+		p.d.outcomes[index] = outcome{kind: outcomeBooting, ref: sl.typ}
 	}
-	p.d.Reserve = append(p.d.Reserve,
-		Reservation{Container: id, Index: int(index), Instance: sl.name, Creation: int(sl.creation)})
-	p.d.outcomes[index] = outcome{kind: outcomeBooting, ref: sl.typ}
+}
+
+// report writes down where containers were placed.
+func (p *planner) report() {
+	up := 0
+	for _, c := range p.chosen {
+		if p.slots[c.slot].up {
+			up++
+		}
+	}
+	if up > 0 {
+		p.d.Assign = make([]Assignment, 0, up)
+	}
+	if booting := len(p.chosen) - up; booting > 0 {
+		p.d.Reserve = make([]Reservation, 0, booting)
+	}
+	for _, c := range p.chosen {
+		sl, id := &p.slots[c.slot], p.w.Containers[c.index].ID
+		if sl.up {
+			p.d.Assign = append(p.d.Assign, Assignment{Container: id, Index: int(c.index), Instance: sl.name})
+		} else {
+			p.d.Reserve = append(p.d.Reserve,
+				Reservation{Container: id, Index: int(c.index), Instance: sl.name, Creation: int(sl.creation)})
+		}
+	}
 }

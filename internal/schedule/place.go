@@ -141,14 +141,15 @@ func (p *planner) fitsOf(shape int) []bool {
 
 // hasRoom reports whether a container of that shape can be placed on s now.
 func (p *planner) hasRoom(s *slot, shape int) bool {
-	return s.open && p.hasSpace(s, shape)
+	return s.open && p.hasSpace(s.typ, s.count, &s.room, shape)
 }
 
-// hasSpace is hasRoom for a slot that may be closed.
-func (p *planner) hasSpace(s *slot, shape int) bool {
+// hasSpace is hasRoom for an instance of that type with so many containers and so much
+// room left, if it were open.
+func (p *planner) hasSpace(typ, count int32, room *Resources, shape int) bool {
 	most := p.w.Limits.MaxContainersPerInstance
-	return s.typ >= 0 && p.w.Shapes[shape].within(&s.room) &&
-		p.fits[shape*len(p.w.Types)+int(s.typ)] && (most <= 0 || int(s.count) < most)
+	return typ >= 0 && p.w.Shapes[shape].within(room) &&
+		p.fits[shape*len(p.w.Types)+int(typ)] && (most <= 0 || int(count) < most)
 }
 
 // place puts a container of that shape on a slot.
@@ -156,6 +157,9 @@ func (p *planner) place(s int32, shape int) {
 	sl := &p.slots[s]
 	sl.room.take(&p.w.Shapes[shape].Resources)
 	sl.count++
+	if sl.last < 0 {
+		p.used = append(p.used, s)
+	}
 	sl.last = int32(len(p.placed))
 	p.placed = append(p.placed, placement{slot: s, count: sl.count, room: sl.room})
 }

@@ -32,9 +32,11 @@ func (p *planner) makeRoom(c *Container, st *shapeState, r int32) int32 {
 	}
 	why := p.d.reasons[r]
 	if !p.findFuture(c.Shape, why) {
-		if p.emptying >= 0 && p.hasSpace(&p.slots[p.emptying], c.Shape) {
-			why.hint, why.slot = hintKept, p.slots[p.emptying].name
-			r = p.because(why)
+		if p.emptying >= 0 {
+			if s := &p.slots[p.emptying]; p.hasSpace(s.typ, s.count, &s.room, c.Shape) {
+				why.hint, why.slot = hintKept, s.name
+				r = p.because(why)
+			}
 		}
 		st.noRoom = r
 		return r
@@ -46,8 +48,7 @@ func (p *planner) makeRoom(c *Container, st *shapeState, r int32) int32 {
 
 // takeFuture reserves room on f if there is enough for the shape.
 func (p *planner) takeFuture(f *future, shape int) bool {
-	s := slot{typ: f.typ, room: f.room, count: f.count}
-	if !p.hasSpace(&s, shape) {
+	if !p.hasSpace(f.typ, f.count, &f.room, shape) {
 		return false
 	}
 	f.room.take(&p.w.Shapes[shape].Resources)

@@ -51,11 +51,7 @@ func rankAt(a *slot, aCount int32, aRoom *Resources, b *slot, bCount int32, bRoo
 // It is the first in standing order with room or, since a placement only improves a
 // slot's rank, one of those that something was placed on.
 func (p *planner) search(shape int, st *shapeState) int32 {
-	for ; st.seen < len(p.placed); st.seen++ {
-		if s := &p.slots[p.placed[st.seen].slot]; int(s.last) == st.seen && p.hasRoom(s, shape) {
-			p.push(st, int32(st.seen))
-		}
-	}
+	p.catchUp(shape, st)
 	best := int32(-1)
 	for len(st.heap) > 0 {
 		top := st.heap[0]
@@ -74,6 +70,24 @@ func (p *planner) search(shape int, st *shapeState) int32 {
 		return st.standing
 	}
 	return best
+}
+
+// catchUp adds the placements since the shape was searched for last to its heap, as far
+// as they are the last on their slot and left room for it.
+func (p *planner) catchUp(shape int, st *shapeState) {
+	if len(p.placed)-st.seen > len(p.used) {
+		for _, s := range p.used {
+			if last := p.slots[s].last; int(last) >= st.seen && p.hasRoom(&p.slots[s], shape) {
+				p.push(st, last)
+			}
+		}
+		st.seen = len(p.placed)
+	}
+	for ; st.seen < len(p.placed); st.seen++ {
+		if s := &p.slots[p.placed[st.seen].slot]; int(s.last) == st.seen && p.hasRoom(s, shape) {
+			p.push(st, int32(st.seen))
+		}
+	}
 }
 
 // before reports whether the slot of placement a, as it was then, is filled before
