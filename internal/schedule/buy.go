@@ -104,11 +104,11 @@ func (p *planner) stopped() reason {
 func (p *planner) quota(total int) reason {
 	q := &p.w.Learnt.Quota
 	switch {
-	case !q.Limited || total < q.Refused && p.accepted < q.Refused:
+	case !q.Limited || total < q.Refused:
 		return reason{}
-	case q.Refused > 0:
+	case q.Refused > 0 && q.Refused >= q.Worked:
 		return reason{stop: stopQuota, n: q.Refused}
-	case total < q.Level:
+	case q.Refused == 0 && total < q.Level:
 		return reason{}
 	case q.Next.After(p.w.Now):
 		return reason{stop: stopQuota, n: q.Level, until: q.Next}

@@ -126,6 +126,12 @@ func TestRefusals(t *testing.T) {
 		{"not even long after, while there are as many",
 			fleet().learnt(func(l *Learnt) { l.QuotaRefused(1, noon.Add(-time.Hour)) }).
 				add(Parked, "small", "a").queue(two, "q"), ""},
+		{"not even one, where more have worked, before its time",
+			fleet().learnt(quota(Quota{Limited: true, Level: 1, Refused: 1, Worked: 2, Next: later})).add(Parked, "small", "a").queue(two, "q"),
+			"wake 12:01:00"},
+		{"but then one",
+			fleet().learnt(quota(Quota{Limited: true, Level: 1, Refused: 1, Worked: 2, Next: noon})).add(Parked, "small", "a").queue(two, "q1 q2"),
+			"q1 awaits new 0, create small"},
 		{"with fewer than were alive as many are bought again, and no more",
 			fleet().learnt(refused(3)).add(Parked, "small", "a").queue(two, "q1 q2 q3"),
 			"q1 awaits new 0, q2 awaits new 1, create small, create small"},

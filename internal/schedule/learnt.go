@@ -37,8 +37,11 @@ type Quota struct {
 	// are tried one at a time.
 	Level int `json:"level,omitempty"`
 	// Refused is the number that was alive when the cloud last refused: nothing is
-	// bought until there are fewer. Zero: no refusal stands.
+	// bought until there are fewer. Where more have worked, one is tried at Next, or the
+	// fleet would stay that small for as long as it is busy. Zero: no refusal stands.
 	Refused int `json:"refused,omitempty"`
+	// Again counts the refusals in a row at Refused.
+	Again int `json:"again,omitempty"`
 	// Next is when going beyond Level may be tried again. Zero: at once.
 	Next time.Time `json:"next,omitzero"`
 	// Times counts the refusals since going beyond Level last worked.
@@ -94,7 +97,7 @@ func (l *Learnt) Created(t InstanceType, alive int, now time.Time) {
 		q.Level, q.Times, q.Next = alive, 0, time.Time{}
 	}
 	if alive >= q.Refused {
-		q.Refused = 0
+		q.Refused, q.Again = 0, 0
 	}
 	l.Holdoffs = slices.DeleteFunc(l.Holdoffs, func(h Holdoff) bool {
 		return h.covers(&t) || h.forgotten(now)
@@ -105,12 +108,20 @@ func (l *Learnt) Created(t InstanceType, alive int, now time.Time) {
 // instances existed (those in phase Creating not counted).
 func (l *Learnt) QuotaRefused(alive int, now time.Time) {
 	q := &l.Quota
+	if alive != q.Refused {
+		q.Again = 0
+	}
 	if !now.Before(q.Next) { // otherwise it is one of a burst, or Next says nothing about it
 		q.Times++
+		q.Again++
 	}
 	wait := quotaFirst
-	if alive > 0 && alive >= q.Worked { // more has never worked: expect less of the next try
+	switch {
+	case alive == 0:
+	case alive >= q.Worked: // more has never worked: expect less of the next try
 		wait = doubled(quotaFirst, quotaLast, q.Times)
+	default:
+		wait = doubled(quotaFirst, quotaLast, q.Again)
 	}
 	q.Limited, q.Level, q.Refused, q.Next = true, alive, alive, now.Add(wait)
 }

@@ -47,15 +47,23 @@ func TestQuotaIsTriedLessOftenAsItIsRefused(t *testing.T) {
 	now := noon
 	for i, want := range []time.Duration{time.Minute, 2 * time.Minute, 4 * time.Minute} {
 		l.QuotaRefused(5, now)
-		assert.Equal(t, Quota{Worked: 5, Limited: true, Level: 5, Refused: 5, Next: now.Add(want), Times: i + 1}, l.Quota)
+		assert.Equal(t, Quota{Worked: 5, Limited: true, Level: 5, Refused: 5, Again: i + 1, Next: now.Add(want), Times: i + 1}, l.Quota)
 		l.QuotaRefused(5, now) // of the same burst
 		assert.Equal(t, now.Add(want), l.Quota.Next)
 		now = l.Quota.Next
 	}
 	l.QuotaRefused(3, now)
 	assert.Equal(t, now.Add(time.Minute), l.Quota.Next, "more has worked, so it may soon again")
-	l.QuotaRefused(0, now)
-	assert.Equal(t, now.Add(time.Minute), l.Quota.Next, "with none alive a minute")
+	for _, want := range []time.Duration{2 * time.Minute, 4 * time.Minute} {
+		now = l.Quota.Next
+		l.QuotaRefused(3, now)
+		assert.Equal(t, now.Add(want), l.Quota.Next, "but less often as that is refused, too")
+	}
+	for range 3 {
+		now = l.Quota.Next
+		l.QuotaRefused(0, now)
+		assert.Equal(t, now.Add(time.Minute), l.Quota.Next, "with none alive a minute")
+	}
 	assert.Equal(t, 5, l.Quota.Worked)
 }
 

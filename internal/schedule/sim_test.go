@@ -22,6 +22,7 @@ type sim struct {
 	t       *testing.T
 	w       *World
 	quota   int
+	without string               // the type of which there is none, for a quota of its own
 	started map[string]time.Time // of instances and containers
 	lasts   func(c *Container) time.Duration
 	serial  int
@@ -105,6 +106,11 @@ func (s *sim) answer() {
 	var left []Instance
 	for _, in := range s.w.Instances {
 		switch {
+		case in.Phase == Creating && in.Type == s.without:
+			s.refused++
+			s.w.Learnt.QuotaRefused(alive, s.w.Now)
+			s.w.Learnt.CapacityRefused(ScopeType, in.Type, "VcpuLimitExceeded", s.w.Now)
+			continue
 		case in.Phase == Creating && alive >= s.quota:
 			s.refused++
 			s.w.Learnt.QuotaRefused(alive, s.w.Now)
@@ -228,4 +234,24 @@ func TestOverTimeAHigherPriorityIsNotStarvedByAStreamOfLowerOnes(t *testing.T) {
 		assert.Less(t, s.ran[id], 30*time.Minute, id)
 	}
 	assert.Greater(t, len(s.ran), 50, "and the lower ones went on")
+}
+
+// A type whose own quota is used up is refused however few instances there are: what
+// needs it is not to bring the fleet down to none while it waits.
+func TestOverTimeAQuotaOfATypeDoesNotStarveTheOthers(t *testing.T) {
+	s := newSim(t, fleet(), 10, lasting)
+	s.w.Limits.CreateConcurrency = 5
+	s.without = "gpu"
+	s.submit(two, 0, 400)
+	s.submit(gpu, 1, 2)
+	low := 0
+	for s.w.Now.Before(noon.Add(3 * time.Hour)) {
+		s.step()
+		if s.w.Now.After(noon.Add(10 * time.Minute)) {
+			low = max(low, 10-s.alive())
+		}
+	}
+	assert.LessOrEqual(t, low, 3, "instances fewer than there could be")
+	assert.LessOrEqual(t, s.refused, 60, "of 2,160 decisions")
+	assert.GreaterOrEqual(t, len(s.ran), 300)
 }

@@ -35,6 +35,9 @@ func TestStatus(t *testing.T) {
 		{"the lower of quota and max_instances",
 			fleet().limits(full(2)).learnt(func(l *Learnt) { l.QuotaRefused(1, noon) }).add(Parked, "small", "a", "b").queue(two, "q"),
 			"queue position 1: fleet is at its quota of 1 instance"},
+		{"max_instances where it is as low as the quota",
+			fleet().limits(full(2)).learnt(func(l *Learnt) { l.QuotaRefused(2, noon) }).add(Parked, "small", "a", "b").queue(two, "q"),
+			"queue position 1: fleet is at its limit of 2 instances (max_instances)"},
 		{"quota, to be tried again", fleet().learnt(func(l *Learnt) {
 			l.Quota = Quota{Limited: true, Level: 1, Next: noon.Add(time.Minute)}
 		}).add(Parked, "small", "a").queue(two, "q"),
