@@ -171,6 +171,16 @@ func TestRefusals(t *testing.T) {
 			fleet().learnt(func(l *Learnt) { l.CapacityRefused(ScopeType, "spot", "x", noon.Add(-time.Minute)) }).
 				add(Creating, "spot", "c").queue(spot, "q1 q2 q3"),
 			"q1 awaits c, q2 awaits c, q3 awaits new 0, create small"},
+		{"nor of a type of its own, be it the first of the spec",
+			fleet().learnt(func(l *Learnt) { l.CapacityRefused(ScopeType, "gpu", "x", noon.Add(-time.Minute)) }).
+				add(Creating, "gpu", "c").queue(gpu, "q1 q2"),
+			"q1 awaits c"},
+		{"nor before others that would do are no longer held off",
+			fleet().learnt(func(l *Learnt) {
+				l.CapacityRefused(ScopeType, "spot", "x", noon.Add(-time.Minute))
+				l.CapacityRefused(ScopeType, "small", "x", noon.Add(-time.Second))
+			}).add(Creating, "spot", "c").queue(spot, "q1 q2 q3"),
+			"q1 awaits c, q2 awaits c, wake 12:00:59"},
 		{"nor for min_idle",
 			fleet().limits(func(l *Limits) { l.MinIdle = 2 }).
 				learnt(func(l *Learnt) { l.CapacityRefused(ScopeAll, "", "x", noon.Add(-time.Minute)) }),

@@ -100,7 +100,40 @@ func drawWeather(t *rapid.T) *weather {
 	for range n("losses", 0, 3) {
 		c.after(c.seconds("lost", 0, 1200), func() { c.lose(n("which", 0, 5)) })
 	}
+	for range n("changes of mind", 0, 5) {
+		c.after(c.seconds("minded", 0, 1200), func() { c.prioritize(n("which", 0, 9), n("priority", -1, 3)) })
+	}
+	for range n("held instances", 0, 1) {
+		c.after(c.seconds("held", 0, 1200), func() { c.hold(n("which", 0, 5), c.seconds("for", 1, 600)) })
+	}
+	c.after(stormy, func() {
+		for i := range c.w.Containers {
+			c.prioritize(i, max(c.w.Containers[i].Priority, 0))
+		}
+	})
 	return c
+}
+
+// prioritize gives a container another priority, if there is such a container.
+func (c *weather) prioritize(which, priority int) {
+	if which < len(c.w.Containers) {
+		c.w.Containers[which].Priority = priority
+	}
+}
+
+// hold has somebody hold an instance for a while.
+func (c *weather) hold(which int, lasts time.Duration) {
+	if which >= len(c.w.Instances) || c.w.Instances[which].Phase != Up {
+		return
+	}
+	name := c.w.Instances[which].Name
+	c.w.Instances[which].Phase = Parked
+	c.after(lasts, func() {
+		if in := c.instance(name); in != nil && in.Phase == Parked {
+			in.Phase = Up
+			c.idle(name)
+		}
+	})
 }
 
 func (c *weather) submit(shape, priority int, lasts time.Duration) {
