@@ -154,25 +154,46 @@ func TestPropertyTheOrderOfTheWorldDoesNotMatter(t *testing.T) {
 // TestPropertySearchFindsWhatLookingAtEverythingFinds holds the search, which
 // remembers where it looked, against one that does not.
 func TestPropertySearchFindsWhatLookingAtEverythingFinds(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		w := drawWorld(t)
-		var d Decision
-		d.begin(w)
-		p := &planner{w: w, d: &d, emptying: -1}
-		p.seeTypes()
-		p.seeInstances()
-		for _, e := range p.order() {
-			shape := w.Containers[e.index].Shape
-			st, want := p.shape(shape), int32(-1)
-			for i := range p.slots {
-				if p.hasRoom(&p.slots[i], shape) && (want < 0 || rank(&p.slots[i], &p.slots[want]) < 0) {
-					want = int32(i)
-				}
-			}
-			require.Equal(t, want, p.search(shape, st))
-			p.handle(e)
+	rapid.Check(t, func(t *rapid.T) { checkSearch(t, drawWorld(t)) })
+}
+
+// TestSearchInLargeWorlds has worlds in which many instances that something was placed
+// on have room left, of different sizes.
+func TestSearchInLargeWorlds(t *testing.T) {
+	for seed := range int64(30) {
+		r := rand.New(rand.NewSource(seed))
+		w := fleet().limits(func(l *Limits) { *l = Limits{MaxInstances: 80} })
+		w.Shapes = nil
+		for range 6 {
+			w.Shapes = append(w.Shapes, Shape{Preemptible: r.Intn(2) == 1, Resources: Resources{MilliCPU: 500 * int64(1+r.Intn(6)), Memory: gib}})
 		}
-	})
+		for i := range 60 {
+			w.add([]Phase{Up, Up, Booting}[r.Intn(3)], []string{"small", "large", "spot"}[r.Intn(3)], fmt.Sprintf("i%02d", i))
+		}
+		for i := range 400 {
+			w.urgent(r.Intn(2), r.Intn(6), fmt.Sprintf("c%03d", i))
+		}
+		checkSearch(t, &w.World)
+	}
+}
+
+func checkSearch(t require.TestingT, w *World) {
+	var d Decision
+	d.begin(w)
+	p := &planner{w: w, d: &d, emptying: -1}
+	p.seeTypes()
+	p.seeInstances()
+	for _, e := range p.keepPlaces(p.order()) {
+		shape := w.Containers[e.index].Shape
+		st, want := p.shape(shape), int32(-1)
+		for i := range p.slots {
+			if p.hasRoom(&p.slots[i], shape) && (want < 0 || rank(&p.slots[i], &p.slots[want]) < 0) {
+				want = int32(i)
+			}
+		}
+		require.Equal(t, want, p.search(shape, st))
+		p.handle(e)
+	}
 }
 
 // TestPropertyDecisionsSettle carries decisions out in a cloud that accepts everything:
