@@ -135,6 +135,12 @@ func (p *planner) moves(order []entry) []bool {
 		up.slots[i].open = up.slots[i].open && up.slots[i].up
 	}
 	moves := make([]bool, len(order))
+	if !slices.ContainsFunc(order, func(e entry) bool {
+		shape := p.w.Containers[e.index].Shape
+		return e.own >= 0 && up.search(shape, up.shape(shape)) >= 0
+	}) {
+		return moves
+	}
 	for i, e := range order {
 		shape := p.w.Containers[e.index].Shape
 		if s := up.search(shape, up.shape(shape)); s >= 0 {

@@ -67,6 +67,14 @@ func TestQuotaIsTriedLessOftenAsItIsRefused(t *testing.T) {
 	assert.Equal(t, 5, l.Quota.Worked)
 }
 
+func TestAQuotaOfOneIsTriedLessOftenToo(t *testing.T) {
+	var l Learnt
+	l.Created(smallType, 1, noon)
+	l.QuotaRefused(1, noon)
+	l.QuotaRefused(1, l.Quota.Next)
+	assert.Equal(t, noon.Add(3*time.Minute), l.Quota.Next)
+}
+
 func TestQuotaIsRaisedByWhatTheCloudAccepts(t *testing.T) {
 	var l Learnt
 	l.QuotaRefused(8, noon)
