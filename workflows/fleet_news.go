@@ -189,11 +189,8 @@ func (f *fleet) refused(ctx workflow.Context, m *machine, r api.CreateRefusal) {
 	case "quota":
 		f.learnt.QuotaRefused(f.accepted(), now)
 	case "capacity":
-		scope := schedule.Scope(r.Scope)
-		if scope == schedule.ScopeGroup {
-			scope = schedule.ScopeType // a spec names no groups
-		}
-		f.learnt.CapacityRefused(scope, m.Type, r.Message, now)
+		scope, name := f.instanceType(m.Type).RuledOut(schedule.Scope(r.Scope))
+		f.learnt.CapacityRefused(scope, name, r.Message, now)
 	case "rate-limit":
 		until := r.RetryAt
 		if until.IsZero() {
