@@ -6,7 +6,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"drover/internal/fleetspec"
@@ -55,27 +54,4 @@ func run(t testing.TB, spec fleetspec.Spec, o Options, cs []Container) Result {
 	r, err := Run(context.Background(), spec, Workload{Containers: cs}, o)
 	require.NoError(t, err)
 	return r
-}
-
-func BenchmarkMonth(b *testing.B) {
-	spec := fleetOf(func(s *fleetspec.Spec) { s.Limits.MaxInstances = 300 })
-	const n = 100000
-	month := 30 * 24 * time.Hour
-	cs := containers(n, 0, month/n, 4*time.Hour)
-	for i := range cs {
-		cs[i].RunTime = time.Hour + time.Duration(i*7919%7200)*time.Second
-		cs[i].VCPUs = float64(1 + i%4)
-		cs[i].Preemptible = i%2 == 0
-	}
-	for b.Loop() {
-		r := run(b, spec, aCloud(func(o *Options) { o.SpotInterruptions = 0.05 }), cs)
-		b.ReportMetric(float64(r.Instances.Peak), "peak")
-		b.ReportMetric(r.Waits[0].P95, "p95wait")
-	}
-}
-
-func TestX(t *testing.T) {
-	r := run(t, fleetOf(), aCloud(), containers(40, 0, 0, 10*time.Minute))
-	fmt.Printf("%+v %+v %+v %+v %v\n", r.Containers, r.Money, r.Instances, r.VCPUHours, r.Makespan)
-	assert.Equal(t, 40, r.Containers.Finished)
 }
