@@ -43,9 +43,9 @@ func DefaultOptions() Options {
 	return Options{Create: 2 * time.Second, Boot: Span{time.Minute, time.Minute}, Shutdown: 10 * time.Second, Seed: 1}
 }
 
-// check says what is wrong with the options, if anything. Errors name an option as the
-// flag of `drover simulate` that sets it.
-func (o Options) check(spec fleetspec.Spec) error {
+// Check says what is wrong with the options for a fleet, if anything. Errors name an
+// option as the flag of `drover simulate` that sets it.
+func (o Options) Check(spec fleetspec.Spec) error {
 	const longest = 24 * time.Hour
 	boot := spec.Timeouts.Boot.D()
 	switch {

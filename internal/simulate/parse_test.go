@@ -99,7 +99,7 @@ func TestOptionsAreCheckedAgainstTheFleet(t *testing.T) {
 		_, err := Run(t.Context(), fleetOf(), Workload{Containers: containers(1, 0, 0, time.Hour)}, aCloud(change))
 		assert.EqualError(t, err, says)
 	}
-	require.NoError(t, DefaultOptions().check(fleetOf()))
+	require.NoError(t, DefaultOptions().Check(fleetOf()))
 }
 
 func TestATimeToBootIsReadAndWritten(t *testing.T) {

@@ -141,7 +141,8 @@ func checkResult(t require.TestingT, s *simulation, r Result) {
 
 func checkTimeline(t require.TestingT, r *Result, width time.Duration) {
 	var paid, used, vcpus, instances float64
-	spans := r.Over(width)
+	spans, err := r.Over(width)
+	require.NoError(t, err)
 	for i := range spans {
 		paid += spans[i].Paid
 		used += spans[i].UsedVCPUs * spans[i].Seconds / 3600

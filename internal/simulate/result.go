@@ -124,7 +124,7 @@ func (s *simulation) result() Result {
 	}
 	s.countContainers(&r)
 	r.Waits = s.waits()
-	r.Timeline = r.Over(r.Width(timelineSpans))
+	r.Timeline = r.over(r.Width(timelineSpans))
 	return r
 }
 

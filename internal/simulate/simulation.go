@@ -17,7 +17,7 @@ func Run(ctx context.Context, spec fleetspec.Spec, workload Workload, options Op
 	if err := fleetspec.Validate(spec); err != nil {
 		return Result{}, err
 	}
-	if err := options.check(spec); err != nil {
+	if err := options.Check(spec); err != nil {
 		return Result{}, err
 	}
 	s := newSimulation(spec, workload, options)

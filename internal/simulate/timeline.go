@@ -1,6 +1,9 @@
 package simulate
 
-import "time"
+import (
+	"fmt"
+	"time"
+)
 
 // timelineSpans is into about how many parts Result.Timeline divides the time.
 const timelineSpans = 100
@@ -51,8 +54,19 @@ func (r *Result) Width(most int) time.Duration {
 
 func parts(length, width time.Duration) int { return int((length + width - 1) / width) }
 
-// Over returns the timeline in parts of a length. The last part may be shorter.
-func (r *Result) Over(width time.Duration) []TimelineSpan {
+// maxSpans is more parts than anybody looks at.
+const maxSpans = 100_000
+
+// Over returns the timeline in parts of a length, which is positive. The last part may
+// be shorter. Too many parts are an error.
+func (r *Result) Over(width time.Duration) ([]TimelineSpan, error) {
+	if n := parts(r.length, width); n > maxSpans {
+		return nil, fmt.Errorf("%v is not allowed: it would give %d rows, more than %d", width, n, maxSpans)
+	}
+	return r.over(width), nil
+}
+
+func (r *Result) over(width time.Duration) []TimelineSpan {
 	spans := make([]TimelineSpan, parts(r.length, width))
 	for i := range spans {
 		from := time.Duration(i) * width
