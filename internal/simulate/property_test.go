@@ -165,3 +165,20 @@ func checkTimeline(t require.TestingT, r *Result, width time.Duration) {
 func sortBySubmission(cs []Container) {
 	slices.SortStableFunc(cs, func(a, b Container) int { return cmp.Compare(a.Submit, b.Submit) })
 }
+
+func TestADecisionSeesLittleOfALongQueue(t *testing.T) {
+	spec := fleetOf(func(s *fleetspec.Spec) { s.Limits.MaxInstances, s.Limits.CreateConcurrency = 50, 10 })
+	cs := containers(20000, 0, 0, time.Minute)
+	for i := range cs {
+		cs[i].RunTime += time.Duration(i*7919%1000) * time.Millisecond
+	}
+	s := newSimulation(spec, Workload{Containers: cs}, aCloud())
+	most := 0
+	for s.advance() {
+		s.fold()
+		s.decide()
+		most = max(most, len(s.world.Containers))
+	}
+	assert.Equal(t, 20000, s.result().Containers.Finished)
+	assert.Less(t, most, 1000, "200 run")
+}

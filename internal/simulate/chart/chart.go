@@ -141,7 +141,7 @@ func (p *picture) heading(r *simulate.Result) {
 	figures := [][2]string{
 		{"makespan", span(r.Makespan)},
 		{"median wait", span(r.Waits[0].Median)},
-		{"95th percentile", span(r.Waits[0].P95)},
+		{"p95 wait", span(r.Waits[0].P95)},
 		{"paid", fmt.Sprintf("%.2f", r.Money.Paid)},
 		{"of it idle", fmt.Sprintf("%.2f (%.0f%%)", r.Money.Idle, 100*share)},
 		{"vCPUs used", fmt.Sprintf("%.0f%%", 100*r.VCPUHours.Utilization)},

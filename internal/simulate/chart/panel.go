@@ -2,6 +2,7 @@ package chart
 
 import (
 	"fmt"
+	"html"
 	"math"
 	"strconv"
 	"strings"
@@ -67,19 +68,17 @@ func (p *picture) area(below, above []float64, y func(float64) float64) string {
 	return b.String()
 }
 
-// legend names the layers, from the right to the left.
+// legend names the layers in one text, which fits whatever font there is.
 func (p *picture) legend(pl *panel, y float64) {
-	x := width - right
-	for i := len(pl.layers) - 1; i >= 0; i-- {
-		l := &pl.layers[i]
-		if l.name == "" {
-			continue
+	var b strings.Builder
+	space := 0
+	for _, l := range pl.layers {
+		if l.name != "" {
+			fmt.Fprintf(&b, `<tspan dx="%d" font-size="17" fill="%s">■</tspan><tspan dx="5">%s</tspan>`, space, l.color, html.EscapeString(l.name))
+			space = 18
 		}
-		p.text(x, y, 13, faint, "end", "", l.name)
-		x -= 7.4*float64(len(l.name)) + 20
-		p.printf(`<rect x="%.1f" y="%.1f" width="12" height="12" rx="2" fill="%s"/>`, x, y-10.5, l.color)
-		x -= 18
 	}
+	p.printf(`<text x="%g" y="%g" font-size="13" fill="%s" text-anchor="end">%s</text>`, width-right, y, faint, b.String())
 }
 
 // axis draws the times below the last panel.
