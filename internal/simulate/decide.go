@@ -1,6 +1,10 @@
 package simulate
 
-import "drover/internal/schedule"
+import (
+	"slices"
+
+	"drover/internal/schedule"
+)
 
 // decide has package schedule say what to do now, and does it.
 func (s *simulation) decide() {
@@ -16,17 +20,41 @@ func (s *simulation) decide() {
 		return // Decide would say: nothing
 	}
 	s.batch++
-	truncated := s.show(s.options.whole)
-	s.decision = schedule.Decide(&s.world)
-	if truncated && len(s.decision.Create) > 0 && s.kinds() > 1 {
-		s.show(true)
-		s.decision = schedule.Decide(&s.world)
-	}
+	s.consult()
 	s.quiet = s.changesNothing()
 	s.carryOut()
 	if at := s.decision.Wake; !at.IsZero() {
 		s.wake = max(at.Sub(s.epoch), s.now+1)
 	}
+}
+
+// consult has package schedule decide.
+func (s *simulation) consult() {
+	const rounds = 5 // almost always two are enough
+	s.creators = s.creators[:0]
+	for round := 1; ; round++ {
+		truncated := s.show(s.options.whole || round == rounds)
+		s.decision = schedule.Decide(&s.world)
+		if !truncated || !s.noteCreators() {
+			return
+		}
+	}
+}
+
+// noteCreators adds the jobs that instances are created for to those that are known,
+// and reports whether there are new ones.
+func (s *simulation) noteCreators() (added bool) {
+	seen := -1
+	for _, r := range s.decision.Reserve {
+		if r.Creation <= seen {
+			continue
+		}
+		seen = r.Creation // what it is created for comes first
+		if j := s.fed[r.Index]; !slices.Contains(s.creators, j) {
+			s.creators, added = append(s.creators, j), true
+		}
+	}
+	return added
 }
 
 // changesNothing reports whether everything is as the decision wants it already.

@@ -8,13 +8,14 @@ import (
 )
 
 // show makes the world of this moment. Where that can't change the decision, it leaves
-// out the end of the queue, and reports that it did.
+// out most of a long queue, and reports that it did.
 //
 // A decision goes through the queue in order. Of one shape it can find room for so many
 // containers, on the instances that are there, that are created, and that will be
 // gone soon. When more than that are shown, one of them gets nothing, and then those
 // after it get nothing either: room only shrinks in a decision, unless an instance is
-// created for another shape. (In that case decide shows everything.)
+// created for a container of another shape. Therefore those are shown, too, that come
+// next after such a container.
 func (s *simulation) show(everything bool) (truncated bool) {
 	w := &s.world
 	w.Now, w.Limits, w.Types, w.Shapes, w.Learnt = s.time(s.now), s.limits, s.types, s.shapes, s.learnt
@@ -33,18 +34,43 @@ func (s *simulation) show(everything bool) (truncated bool) {
 	}
 	for shape := range s.queues {
 		q := &s.queues[shape]
-		jobs := q.jobs
-		if q.last = nil; len(jobs) > shortQueue && !everything {
-			if most := s.placeable(shape) + 1; most < len(jobs) {
-				jobs, truncated = jobs[:most], true
-				q.last = jobs[most-1]
+		q.last = nil
+		if everything || len(q.jobs) <= shortQueue || !s.showSome(q, shape) {
+			for _, j := range q.jobs {
+				s.feed(j)
 			}
+			continue
 		}
-		for _, j := range jobs {
-			s.feed(j)
-		}
+		truncated = true
 	}
 	return truncated
+}
+
+// showSome shows those of a queue that a decision may have something for. If that would
+// be all, it shows none, and returns false.
+func (s *simulation) showSome(q *queue, shape int) bool {
+	placeable, largest := s.placeable(shape)
+	if placeable+1 >= len(q.jobs) {
+		return false
+	}
+	q.last = q.jobs[placeable]
+	until := placeable + 1
+	for _, j := range q.jobs[:until] {
+		s.feed(j)
+	}
+	slices.SortFunc(s.creators, before)
+	for _, c := range s.creators {
+		if c.shape == shape {
+			continue // room for those that are shown is counted
+		}
+		from, _ := slices.BinarySearchFunc(q.jobs, c, before)
+		to := min(from+len(s.creators)*largest+1, len(q.jobs))
+		for _, j := range q.jobs[min(max(from, until), to):to] {
+			s.feed(j)
+		}
+		until = max(until, to)
+	}
+	return true
 }
 
 // sortMachines puts the instances into about the order in which a decision looks at
@@ -83,21 +109,10 @@ func (s *simulation) feed(j *job) {
 	s.fed = append(s.fed, j)
 }
 
-// kinds counts the shapes that wait.
-func (s *simulation) kinds() int {
-	n := 0
-	for shape := range s.queues {
-		if len(s.queues[shape].jobs) > 0 {
-			n++
-		}
-	}
-	return n
-}
-
 // placeable returns a number of containers of a shape beyond which a decision has
-// nothing for any more.
-func (s *simulation) placeable(shape int) int {
-	sh, perInstance, largest := &s.shapes[shape], s.limits.MaxContainersPerInstance, 0
+// nothing for any more, and how many there is room for on one instance.
+func (s *simulation) placeable(shape int) (n, largest int) {
+	sh, perInstance := &s.shapes[shape], s.limits.MaxContainersPerInstance
 	fits := make([]bool, len(s.types))
 	for i := range s.types {
 		if fits[i] = schedule.Fits(*sh, s.types[i]); fits[i] {
@@ -105,7 +120,7 @@ func (s *simulation) placeable(shape int) int {
 		}
 	}
 	creations := max(min(s.limits.CreateConcurrency, s.limits.MaxInstances-len(s.machines)), 0)
-	n, coming := 0, creations+1 // 1: one may be emptied for it
+	coming := creations + 1 // 1: one may be emptied for it
 	for _, m := range s.machines {
 		if len(m.jobs) == 0 {
 			coming++ // it is going, or may be shut down to make room
@@ -114,5 +129,5 @@ func (s *simulation) placeable(shape int) int {
 			n += holds(&m.room, sh, max(perInstance-len(m.jobs), 0))
 		}
 	}
-	return n + coming*largest
+	return n + coming*largest, largest
 }
