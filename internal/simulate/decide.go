@@ -1,60 +1,28 @@
 package simulate
 
-import (
-	"slices"
-
-	"drover/internal/schedule"
-)
+import "drover/internal/schedule"
 
 // decide has package schedule say what to do now, and does it.
 func (s *simulation) decide() {
-	if !s.news && s.quiet && (s.wake == 0 || s.now < s.wake) {
+	if !s.news && s.quiet && (s.wake == 0 || s.now < s.wake) && !s.options.whole {
 		return // it would be the last decision again
 	}
 	s.news, s.quiet, s.wake = false, false, 0
 	if s.left == 0 {
 		s.limits.MinIdle = 0 // nothing is to come: the last instances may go
 	}
-	if s.ledger.waiting == 0 && s.limits.MinIdle == 0 {
+	if s.ledger.waiting == 0 && s.limits.MinIdle == 0 && !s.options.whole {
 		s.keepWarm(nil)
 		return // Decide would say: nothing
 	}
 	s.batch++
-	s.consult()
+	s.show()
+	s.decision = schedule.Decide(&s.world)
 	s.quiet = s.changesNothing()
 	s.carryOut()
 	if at := s.decision.Wake; !at.IsZero() {
 		s.wake = max(at.Sub(s.epoch), s.now+1)
 	}
-}
-
-// consult has package schedule decide.
-func (s *simulation) consult() {
-	const rounds = 5 // almost always two are enough
-	s.creators = s.creators[:0]
-	for round := 1; ; round++ {
-		truncated := s.show(s.options.whole || round == rounds)
-		s.decision = schedule.Decide(&s.world)
-		if !truncated || !s.noteCreators() {
-			return
-		}
-	}
-}
-
-// noteCreators adds the jobs that instances are created for to those that are known,
-// and reports whether there are new ones.
-func (s *simulation) noteCreators() (added bool) {
-	seen := -1
-	for _, r := range s.decision.Reserve {
-		if r.Creation <= seen {
-			continue
-		}
-		seen = r.Creation // what it is created for comes first
-		if j := s.fed[r.Index]; !slices.Contains(s.creators, j) {
-			s.creators, added = append(s.creators, j), true
-		}
-	}
-	return added
 }
 
 // changesNothing reports whether everything is as the decision wants it already.

@@ -50,10 +50,10 @@ type ledger struct {
 	used    int64         // thousandths of vCPUs that containers have now
 	last    time.Duration // when a container last ended
 
-	usedSeconds, lostSeconds float64 // of vCPUs
-	lostAttempts             int
-	interruptions            int
-	createRefused            int
+	work, lost    total // thousandths of vCPUs × time
+	lostAttempts  int
+	interruptions int
+	createRefused int
 
 	vcpus     [uses]int64 // thousandths, of the instances that do so now
 	instances int
@@ -65,11 +65,27 @@ type ledger struct {
 
 // typeLedger is the ledger of one instance type.
 type typeLedger struct {
-	seconds [uses]float64
+	spent   [uses]total
 	created int
 	now     int
 	peak    int
 }
+
+// total is a sum of times, exact, so that it does not depend on their order.
+type total struct {
+	seconds int64
+	rest    time.Duration // less than a second
+}
+
+// add adds a time so many times over, a billion at most.
+func (t *total) add(d time.Duration, times int64) {
+	t.seconds += int64(d/time.Second) * times
+	t.rest += d % time.Second * time.Duration(times)
+	t.seconds += int64(t.rest / time.Second)
+	t.rest %= time.Second
+}
+
+func (t *total) hours() float64 { return (float64(t.seconds) + t.rest.Seconds()) / 3600 }
 
 // moment is how things are from a time on, until the next moment.
 type moment struct {
@@ -91,7 +107,7 @@ func newLedger(types int) ledger { return ledger{perType: make([]typeLedger, typ
 
 // charge counts what an instance has done since that last changed.
 func (l *ledger) charge(m *machine, now time.Duration) {
-	l.perType[m.typ].seconds[m.use] += (now - m.since).Seconds()
+	l.perType[m.typ].spent[m.use].add(now-m.since, 1)
 }
 
 // turn notes that an instance does something else from now on.
@@ -119,13 +135,13 @@ func (l *ledger) turn(m *machine, t *schedule.InstanceType, to use, now time.Dur
 // ran counts the work of an attempt that has ended, in whichever way.
 func (l *ledger) ran(took time.Duration, milliCPU int64) {
 	l.used -= milliCPU
-	l.usedSeconds += took.Seconds() * float64(milliCPU) / 1000
+	l.work.add(took, milliCPU)
 }
 
 // lose counts work that has to be done again.
 func (l *ledger) lose(took time.Duration, milliCPU int64) {
 	l.lostAttempts++
-	l.lostSeconds += took.Seconds() * float64(milliCPU) / 1000
+	l.lost.add(took, milliCPU)
 }
 
 // note remembers how things are from now on.

@@ -34,7 +34,7 @@ type Options struct {
 	// Seed chooses what is random: the times to boot, and the interruptions.
 	Seed uint64
 
-	// whole has every decision see the whole queue. It is for tests.
+	// whole has every decision made, and see the whole queue. It is for tests.
 	whole bool
 }
 

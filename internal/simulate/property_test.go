@@ -51,9 +51,9 @@ func draw(t *rapid.T) drawn {
 	return d
 }
 
-// TestTheEndOfALongQueueDoesNotMatterToADecision is what show counts on. When it fails
-// because package schedule has learnt to look further, show must show more.
-func TestTheEndOfALongQueueDoesNotMatterToADecision(t *testing.T) {
+// TestWhatIsLeftOutDoesNotMatter is about what show and decide count on. When it fails
+// because package schedule has learnt to look further, they must leave out less.
+func TestWhatIsLeftOutDoesNotMatter(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		d := draw(t)
 		sortBySubmission(d.workload.Containers)
@@ -62,6 +62,7 @@ func TestTheEndOfALongQueueDoesNotMatterToADecision(t *testing.T) {
 		d.options.whole = true
 		whole, err := Run(context.Background(), d.spec, d.workload, d.options)
 		require.NoError(t, err)
+		short.ledger, whole.ledger = ledger{}, ledger{} // moments at which nothing is new may differ
 		require.Equal(t, whole, short)
 	})
 }

@@ -111,7 +111,7 @@ func (s *simulation) result() Result {
 	r := Result{
 		Fleet: s.spec.Name, Length: s.now.Seconds(), NotRun: s.notRun(), ledger: *l, length: s.now,
 		Instances: Instances{Peak: l.peak, Interrupted: l.interruptions, CreateRefused: l.createRefused},
-		VCPUHours: VCPUHours{Used: l.usedSeconds / 3600, Lost: l.lostSeconds / 3600},
+		VCPUHours: VCPUHours{Used: l.work.hours() / 1000, Lost: l.lost.hours() / 1000},
 	}
 	if s.dated {
 		r.Start = s.epoch
@@ -130,12 +130,12 @@ func (s *simulation) result() Result {
 
 func (s *simulation) addType(r *Result, i int) {
 	l, t := &s.ledger.perType[i], &s.types[i]
-	money := func(u use) float64 { return l.seconds[u] / 3600 * t.Price }
+	money := func(u use) float64 { return l.spent[u].hours() * t.Price }
 	typ := TypeResult{Name: t.Name, Created: l.created, Peak: l.peak, Money: Money{
 		Busy: money(useBusy), Idle: money(useIdle), Booting: money(useBooting), Shutdown: money(useShutdown),
 	}}
 	for u := useNone + 1; u < uses; u++ {
-		typ.Hours += l.seconds[u] / 3600
+		typ.Hours += l.spent[u].hours()
 	}
 	typ.Paid = typ.Hours * t.Price
 	r.Types = append(r.Types, typ)

@@ -70,7 +70,6 @@ type simulation struct {
 
 	world    schedule.World
 	fed      []*job // by index into world.Containers
-	creators []*job // that this decision creates instances for
 	decision schedule.Decision
 	batch    int64
 	news     bool // something has happened that a decision may depend on

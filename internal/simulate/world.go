@@ -7,16 +7,16 @@ import (
 	"drover/internal/schedule"
 )
 
-// show makes the world of this moment. Where that can't change the decision, it leaves
-// out most of a long queue, and reports that it did.
+// show makes the world of this moment. Of a long queue it shows no more than can make a
+// difference.
 //
 // A decision goes through the queue in order. Of one shape it can find room for so many
 // containers, on the instances that are there, that are created, and that will be
 // gone soon. When more than that are shown, one of them gets nothing, and then those
-// after it get nothing either: room only shrinks in a decision, unless an instance is
-// created for a container of another shape. Therefore those are shown, too, that come
-// next after such a container.
-func (s *simulation) show(everything bool) (truncated bool) {
+// after it get nothing either: room only shrinks in a decision, and what keeps an
+// instance from being created for one keeps it from being created for any other that
+// could share it.
+func (s *simulation) show() {
 	w := &s.world
 	w.Now, w.Limits, w.Types, w.Shapes, w.Learnt = s.time(s.now), s.limits, s.types, s.shapes, s.learnt
 	w.Instances, w.Containers, s.fed = w.Instances[:0], w.Containers[:0], s.fed[:0]
@@ -34,43 +34,17 @@ func (s *simulation) show(everything bool) (truncated bool) {
 	}
 	for shape := range s.queues {
 		q := &s.queues[shape]
-		q.last = nil
-		if everything || len(q.jobs) <= shortQueue || !s.showSome(q, shape) {
-			for _, j := range q.jobs {
-				s.feed(j)
+		jobs := q.jobs
+		if q.last = nil; len(jobs) > shortQueue && !s.options.whole {
+			if most := s.placeable(shape) + 1; most < len(jobs) {
+				jobs = jobs[:most]
+				q.last = jobs[most-1]
 			}
-			continue
 		}
-		truncated = true
-	}
-	return truncated
-}
-
-// showSome shows those of a queue that a decision may have something for. If that would
-// be all, it shows none, and returns false.
-func (s *simulation) showSome(q *queue, shape int) bool {
-	placeable, largest := s.placeable(shape)
-	if placeable+1 >= len(q.jobs) {
-		return false
-	}
-	q.last = q.jobs[placeable]
-	until := placeable + 1
-	for _, j := range q.jobs[:until] {
-		s.feed(j)
-	}
-	slices.SortFunc(s.creators, before)
-	for _, c := range s.creators {
-		if c.shape == shape {
-			continue // room for those that are shown is counted
-		}
-		from, _ := slices.BinarySearchFunc(q.jobs, c, before)
-		to := min(from+len(s.creators)*largest+1, len(q.jobs))
-		for _, j := range q.jobs[min(max(from, until), to):to] {
+		for _, j := range jobs {
 			s.feed(j)
 		}
-		until = max(until, to)
 	}
-	return true
 }
 
 // sortMachines puts the instances into about the order in which a decision looks at
@@ -110,9 +84,9 @@ func (s *simulation) feed(j *job) {
 }
 
 // placeable returns a number of containers of a shape beyond which a decision has
-// nothing for any more, and how many there is room for on one instance.
-func (s *simulation) placeable(shape int) (n, largest int) {
-	sh, perInstance := &s.shapes[shape], s.limits.MaxContainersPerInstance
+// nothing for any more.
+func (s *simulation) placeable(shape int) int {
+	sh, perInstance, largest := &s.shapes[shape], s.limits.MaxContainersPerInstance, 0
 	fits := make([]bool, len(s.types))
 	for i := range s.types {
 		if fits[i] = schedule.Fits(*sh, s.types[i]); fits[i] {
@@ -120,7 +94,7 @@ func (s *simulation) placeable(shape int) (n, largest int) {
 		}
 	}
 	creations := max(min(s.limits.CreateConcurrency, s.limits.MaxInstances-len(s.machines)), 0)
-	coming := creations + 1 // 1: one may be emptied for it
+	n, coming := 0, creations+1 // 1: one may be emptied for it
 	for _, m := range s.machines {
 		if len(m.jobs) == 0 {
 			coming++ // it is going, or may be shut down to make room
@@ -129,5 +103,5 @@ func (s *simulation) placeable(shape int) (n, largest int) {
 			n += holds(&m.room, sh, max(perInstance-len(m.jobs), 0))
 		}
 	}
-	return n + coming*largest, largest
+	return n + coming*largest
 }
