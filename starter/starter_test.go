@@ -90,6 +90,9 @@ FROM   INSTANCES  RUNNING  WAITING  PAID    VCPUS  USED  █ USED  ░ PAID FOR 
 00:50  32.0       64.0     0        0.4533  64     100%  ████████████████████████████████████████
 01:00  31.1       29.8     0        0.1014  62     48%   ██████████████████▋░░░░░░░░░░░░░░░░░░░░
 `, stdout)
+	guide, err := os.ReadFile("../docs/sizing.md")
+	require.NoError(t, err)
+	assert.Contains(t, string(guide), stdout, "docs/sizing.md shows what drover simulate prints")
 }
 
 func TestASimulationIsJSONAndAPicture(t *testing.T) {

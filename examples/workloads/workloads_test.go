@@ -1,8 +1,13 @@
 package main
 
 import (
+	"fmt"
+	"math"
 	"os"
+	"strconv"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -121,4 +126,30 @@ func TestSpotCostsAThirdAndInterruptionsCostTime(t *testing.T) {
 	assert.InDelta(t, 200*4*2, rough.VCPUHours.Used-rough.VCPUHours.Lost, rounding)
 	assert.InDelta(t, rough.Money.Paid-calm.Money.Paid, rough.VCPUHours.Lost/4*mediumSpot, 0.5, "what is lost is what it costs more")
 	assert.GreaterOrEqual(t, rough.Makespan, calm.Makespan)
+}
+
+// TestTheGuideShowsWhatIsSimulated holds the tables of docs/sizing.md to the results.
+func TestTheGuideShowsWhatIsSimulated(t *testing.T) {
+	data, err := os.ReadFile("../../docs/sizing.md")
+	require.NoError(t, err)
+	guide := string(data)
+	short := func(x float64) string { return strconv.FormatFloat(math.Round(x*100)/100, 'f', -1, 64) }
+	for _, n := range []int{8, 16, 32, 64} {
+		r := run(t, "mixed.csv", func(s *fleetspec.Spec, _ *simulate.Options) { s.Limits.MaxInstances = n })
+		assert.Contains(t, guide, fmt.Sprintf("\n| %d | %s | %s | %s | %s | %s |\n", n, short(r.Makespan/3600), short(r.Waits[0].P95/60),
+			short(r.Waits[1].P95/60), short(r.Money.Paid), short(r.Money.Idle)))
+	}
+	for _, idle := range []time.Duration{10 * time.Second, time.Minute, 5 * time.Minute, 15 * time.Minute} {
+		r := run(t, "mixed.csv", func(s *fleetspec.Spec, _ *simulate.Options) { s.Timeouts.Idle = fleetspec.Duration(idle) })
+		median := strings.Replace(short(r.Waits[0].Median)+"s", "0s", "0", 1)
+		assert.Contains(t, guide, fmt.Sprintf("\n| %v | %d | %s | %.2f | %.2f |\n", fleetspec.Duration(idle), r.Instances.Created, median, r.Money.Paid, r.Money.Idle))
+	}
+	for _, rate := range []float64{0.05, 0.1, 0.3} {
+		r := run(t, "spot.csv", func(_ *fleetspec.Spec, o *simulate.Options) { o.SpotInterruptions = rate })
+		assert.Contains(t, guide, fmt.Sprintf("\n| %v | %.2f | %d | %d | %.2f |\n", rate, r.Makespan/3600, r.Containers.AttemptsLost, r.Containers.Failed, r.Money.Paid))
+	}
+	warm := run(t, "mixed.csv", func(s *fleetspec.Spec, _ *simulate.Options) { s.Limits.MinIdle = 2 })
+	assert.Contains(t, guide, "waits 0 s at the 95th percentile")
+	assert.Zero(t, warm.Waits[1].P95)
+	assert.Contains(t, guide, fmt.Sprintf("the whole costs %.2f instead", warm.Money.Paid))
 }

@@ -93,7 +93,7 @@ func (s Simulation) draw(r *simulate.Result) error {
 // show shows a result to a person.
 func (s Simulation) show(print *Printer, r *simulate.Result) error {
 	c := r.Containers
-	print.Linef("fleet %s: %d containers, %d finished, in %s", r.Fleet, c.Submitted, c.Finished, Short(inSeconds(r.Makespan)))
+	print.Linef("fleet %s: %s, %d finished, in %s", r.Fleet, countOf(c.Submitted, "container"), c.Finished, Short(inSeconds(r.Makespan)))
 	for _, n := range r.NotRun {
 		print.Linef("%s not finished, %s first: %s", countOf(n.Containers, "container"), n.First, clean(n.Why))
 	}
