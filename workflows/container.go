@@ -44,6 +44,7 @@ type container struct {
 	outcome *api.Outcome
 	// cancelled: the user wants it ended.
 	cancelled bool
+	passed    int // the priority that the fleet knows
 	requests  int
 	asking    int    // requests and questions that are under way
 	received  int    // signals, in this run of the workflow
@@ -67,8 +68,9 @@ func newContainer(ctx workflow.Context, input json.RawMessage, carried *api.Cont
 		Command: c.spec.Label(200), State: api.ContainerQueued, QueuedAt: api.Time{Time: workflow.Now(ctx)},
 		Status: "submitted to fleet " + c.spec.Fleet,
 	}
+	c.passed = c.spec.Priority
 	if carried != nil {
-		c.state, c.cancelled, c.note = carried.State, carried.Cancelled, carried.Note
+		c.state, c.cancelled, c.note, c.passed = carried.State, carried.Cancelled, carried.Note, carried.Passed
 	}
 	err = workflow.SetQueryHandler(ctx, api.QueryState, func() (api.ContainerState, error) { return c.state, nil })
 	if err != nil {
@@ -84,6 +86,7 @@ func newContainer(ctx workflow.Context, input json.RawMessage, carried *api.Cont
 
 // submit has the fleet queue the container.
 func (c *container) submit(ctx workflow.Context) error {
+	c.passed = c.state.Priority
 	return c.ask(ctx, "submit to fleet "+c.spec.Fleet, api.Request{
 		Kind: api.Submit, Priority: c.state.Priority, QueuedAt: c.state.QueuedAt.Time,
 		VCPUs: c.spec.VCPUs, Memory: c.spec.Memory, Scratch: c.spec.Scratch, GPUs: c.spec.GPUs,
@@ -128,7 +131,8 @@ func (c *container) follow(ctx, outer workflow.Context) {
 			c.outcome = &outcome
 		}
 	})
-	workflow.GoNamed(ctx, "priority", c.takePriorities)
+	workflow.GoNamed(ctx, "priorities", c.takePriorities)
+	workflow.GoNamed(ctx, "priority", c.passPriorities)
 	workflow.GoNamed(ctx, "status", c.refresh)
 	workflow.GoNamed(ctx, "cancellation", func(ctx workflow.Context) {
 		if workflow.Await(ctx, func() bool { return outer.Err() != nil }) != nil || c.outcome != nil || c.cancelled {
@@ -159,5 +163,5 @@ func (c *container) mustContinue(ctx workflow.Context) bool {
 // continueAsNew starts this workflow's next run, which carries on where this one is.
 func (c *container) continueAsNew(ctx workflow.Context, input json.RawMessage) error {
 	return workflow.NewContinueAsNewError(ctx, api.ContainerWorkflow, input,
-		api.ContainerCarried{State: c.state, Cancelled: c.cancelled, Note: c.note})
+		api.ContainerCarried{State: c.state, Cancelled: c.cancelled, Note: c.note, Passed: c.passed})
 }

@@ -11,8 +11,8 @@ import (
 	"drover/internal/api"
 )
 
-// takePriorities passes changes of priority on to the fleet: of several that have come
-// in, the last. What is no integer is ignored, logged and said.
+// takePriorities takes in changes of priority. What is no integer is ignored, logged
+// and said.
 func (c *container) takePriorities(ctx workflow.Context) {
 	for channel := workflow.GetSignalChannel(ctx, api.SignalSetPriority); ; {
 		var value converter.RawValue
@@ -20,34 +20,43 @@ func (c *container) takePriorities(ctx workflow.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		before := c.state.Priority
-		valid := c.takePriority(ctx, value)
-		for channel.ReceiveAsync(&value) {
-			valid = c.takePriority(ctx, value) || valid
-		}
+		c.takePriority(ctx, value)
 		c.show(ctx)
-		if !valid || c.state.Priority == before {
-			continue
+	}
+}
+
+// passPriorities tells the fleet about changes of priority: of several that come in a
+// stream the last, once a second.
+func (c *container) passPriorities(ctx workflow.Context) {
+	for ctx.Err() == nil {
+		if workflow.Await(ctx, func() bool { return c.passed != c.state.Priority }) != nil {
+			return
 		}
 		request := api.Request{Kind: api.Prioritize, Priority: c.state.Priority}
 		if err := c.ask(ctx, fmt.Sprintf("set priority %d", request.Priority), request); err != nil {
 			workflow.GetLogger(ctx).Warn("priority not passed on", "error", err)
 		}
+		c.passed = request.Priority
+		if c.passed != c.state.Priority {
+			options := workflow.TimerOptions{Summary: "until the next change of priority is passed on"}
+			if workflow.NewTimerWithOptions(ctx, time.Second, options).Get(ctx, nil) != nil {
+				return
+			}
+		}
 	}
 }
 
-// takePriority takes in one signal and reports whether it is valid.
-func (c *container) takePriority(ctx workflow.Context, value converter.RawValue) bool {
+// takePriority takes in one signal.
+func (c *container) takePriority(ctx workflow.Context, value converter.RawValue) {
 	c.received++
 	var priority int
 	data := value.Payload().GetData()
 	if err := json.Unmarshal(data, &priority); err != nil {
 		c.note = fmt.Sprintf("ignored signal %s: %.100q is not an integer", api.SignalSetPriority, data)
 		workflow.GetLogger(ctx).Warn(c.note)
-		return false
+		return
 	}
 	c.state.Priority = priority
-	return true
 }
 
 // refresh asks the fleet, ever less often, why the container is where it is, so that

@@ -236,7 +236,7 @@ func TestAContainerContinuesAsNewWithItsPriorityAndItsCancellation(t *testing.T)
 		w.signal(time.Second, api.SignalSetPriority, k+1)
 	}
 	w.signal(2*time.Second, api.SignalSetPriority, 7)
-	w.after(3*time.Second, func() { w.env.SetContinueAsNewSuggested(true) })
+	w.after(10*time.Second, func() { w.env.SetContinueAsNewSuggested(true) })
 	w.env.SetStartWorkflowOptions(startOptions("container/c-1"))
 	spec := json.RawMessage(`{"command": ["true"], "priority": 3}`)
 	w.env.ExecuteWorkflow(workflows.Container, spec, nil)
@@ -247,7 +247,7 @@ func TestAContainerContinuesAsNewWithItsPriorityAndItsCancellation(t *testing.T)
 
 	w = newWorld(t)
 	w.env.SetStartWorkflowOptions(startOptions("container/c-1"))
-	carried := api.ContainerCarried{State: api.ContainerState{ID: "c-1", Priority: 7, State: api.ContainerRunning}, Cancelled: true}
+	carried := api.ContainerCarried{State: api.ContainerState{ID: "c-1", Priority: 7, State: api.ContainerRunning}, Passed: 7, Cancelled: true}
 	w.signal(time.Second, api.SignalOutcome, api.Outcome{Cancelled: true})
 	w.env.ExecuteWorkflow(workflows.Container, spec, &carried)
 	require.True(t, temporal.IsCanceledError(w.env.GetWorkflowError()))

@@ -48,6 +48,8 @@ type ContainerCarried struct {
 	State ContainerState `json:"state"`
 	// Cancelled: its user wants it ended, and the fleet knows.
 	Cancelled bool `json:"cancelled,omitempty"`
+	// Passed is the priority that the fleet knows.
+	Passed int `json:"passed"`
 	// Note is something that a person should see.
 	Note string `json:"note,omitempty"`
 }

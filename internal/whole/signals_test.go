@@ -113,7 +113,7 @@ func TestNoSignalToAContainerIsLostWhileItContinuesAsNew(t *testing.T) {
 	s.startWorker()
 	s.collector("collector")
 	run := s.submit("prioritized", map[string]any{"command": []string{"true"}, "fleet": "collector"})
-	for k := range 2 * manySignals {
+	for k := range manySignals {
 		s.send(run.GetID(), api.SignalSetPriority, k+1)
 	}
 	var got collected
