@@ -86,10 +86,6 @@ type member struct {
 type machine struct {
 	api.CarriedInstance
 	containers int
-	// strangers run on it, and are not known to the fleet (yet).
-	strangers []string
-	// reported: it has said what it runs.
-	reported bool
 }
 
 func newFleet(ctx workflow.Context, in api.FleetInput) (*fleet, error) {

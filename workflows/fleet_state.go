@@ -177,6 +177,7 @@ func (f *fleet) unpack(carried api.FleetCarried) {
 			Container: schedule.Container{ID: p.ID, Shape: p.Shape, Priority: p.Priority, Order: p.Order, Instance: p.Instance},
 			attempts:  p.Attempts, attempt: p.Attempt, used: p.Used, highest: p.Highest, queuedAt: fromMilliseconds(p.QueuedMS), sentAt: fromMilliseconds(p.SentMS),
 			label: p.Label, workflow: p.Workflow, cancel: p.Cancel, at: -1,
+			again: f.isOlder(fromMilliseconds(p.QueuedMS)),
 		}
 		if m := f.byName[p.Instance]; m != nil {
 			c.Binding = schedule.Running

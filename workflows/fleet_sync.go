@@ -100,7 +100,7 @@ func (f *fleet) adopt(ctx workflow.Context, found api.Found) {
 		m.State, m.Behavior = api.StateUnknown, found.Behavior
 	}
 	m.Accepted, m.CloudID, m.Heard = true, found.CloudID, false
-	m.Leaving, f.news = false, true
+	m.Leaving, m.Reported, f.news = false, false, true
 	m.Orders = api.Orders{Greet: true}
 	f.placedAgain(m)
 	instanceType := fleetspec.InstanceType{Name: found.Type}

@@ -1,0 +1,65 @@
+package workflows_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"drover/internal/api"
+)
+
+// continues has the fleet continue as new, and returns the input of the next run.
+func (w *world) continues(d time.Duration) api.FleetInput {
+	w.after(d, func() {
+		w.env.SetContinueAsNewSuggested(true)
+		w.env.SignalWorkflow(api.SignalRequest, api.Request{Kind: api.Prioritize, ID: "nobody"})
+	})
+	w.startFleet(nil)
+	return next[api.FleetInput](w)
+}
+
+func TestAFleetThatWasCreatedAnewAndContinuesStillKnowsWhatRunsOnItsInstances(t *testing.T) {
+	w := newWorld(t)
+	w.found = []api.Found{{Name: "default-old", CloudID: "i-old", Type: "small", Behavior: api.Run}}
+	running := api.Report{State: api.StateRunning, CloudID: "i-old", Running: []string{"c-1~2"}, Listed: true, BootOutcome: api.BootSuccess}
+	w.reportFrom(time.Second, 0, 1, running)
+	in := w.continues(10 * time.Second)
+
+	w2 := newWorld(t)
+	old := request("c-1")
+	old.QueuedAt = time.Now().Add(-24 * time.Hour)
+	w2.signal(time.Second, api.SignalRequest, old) // it submits itself again only now
+	w2.after(time.Minute, func() {
+		require.Len(t, w2.containers(), 1)
+		assert.Equal(t, api.ContainerRunning, w2.containers()[0].State, "it runs where it ran")
+		assert.Equal(t, "default-old", w2.containers()[0].Instance)
+	})
+	ended := running
+	ended.Instance, ended.Type, ended.Seq, ended.Behavior = "default-old", "small", 2, api.Run
+	ended.Running, ended.Ended = nil, []api.Ended{{Container: "c-1", Attempt: 2, How: api.Exited}}
+	w2.signal(2*time.Minute, api.SignalReport, ended)
+	w2.deleted(3 * time.Minute)
+	state := w2.runFleet(in)
+	assert.Empty(t, w2.ordered(), "a container does not run in two places")
+	assert.EqualValues(t, 1, state.Totals.Exited)
+}
+
+func TestWhatMayRunOnAnUnknownInstanceWaitsForItsListingAlsoInTheNextRun(t *testing.T) {
+	w := newWorld(t)
+	w.found = []api.Found{{Name: "default-old", CloudID: "i-old", Type: "small", Behavior: api.Run}}
+	old := request("c-1")
+	old.QueuedAt = time.Now().Add(-24 * time.Hour)
+	w.signal(time.Second, api.SignalRequest, old)
+	in := w.continues(10 * time.Second)
+
+	w2 := newWorld(t)
+	w2.after(time.Minute, func() {
+		assert.Equal(t, "waiting until every instance found in the cloud's list has said what runs on it", w2.containers()[0].Status)
+	})
+	w2.signal(2*time.Minute, api.SignalRequest, api.Request{Kind: api.Cancel, ID: "c-1"})
+	w2.deleted(3 * time.Minute)
+	w2.runFleet(in)
+	assert.Empty(t, w2.started, "nothing is bought for it")
+}
