@@ -1,6 +1,7 @@
 package workflows_test
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -8,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"drover/internal/api"
+	"drover/internal/fleetspec"
 )
 
 // continues has the fleet continue as new, and returns the input of the next run.
@@ -62,4 +64,22 @@ func TestWhatMayRunOnAnUnknownInstanceWaitsForItsListingAlsoInTheNextRun(t *test
 	w2.deleted(3 * time.Minute)
 	w2.runFleet(in)
 	assert.Empty(t, w2.started, "nothing is bought for it")
+}
+
+func TestAFleetCarriesOnlyTheShapesThatAreInUse(t *testing.T) {
+	w := newWorld(t)
+	for k := range 20 {
+		r := request(fmt.Sprintf("c-%d", k))
+		r.Memory, r.Priority = fleetspec.Size(k+1)<<20, -1
+		w.signal(time.Second, api.SignalRequest, r)
+		if k%10 != 9 {
+			w.signal(2*time.Second, api.SignalRequest, api.Request{Kind: api.Cancel, ID: r.ID})
+		}
+	}
+	carried := w.continues(10 * time.Second).Carried
+	require.Len(t, carried.Shapes, 2)
+	for _, c := range carried.Queue {
+		memory := map[string]int64{"c-9": 10 << 20, "c-19": 20 << 20}[c.ID]
+		assert.Equal(t, memory, carried.Shapes[c.Shape].Memory)
+	}
 }

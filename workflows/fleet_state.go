@@ -141,13 +141,19 @@ func (f *fleet) describe(c *member) api.ContainerState {
 // pack returns what the next run of the workflow must know.
 func (f *fleet) pack() api.FleetCarried {
 	carried := api.FleetCarried{
-		Ready: f.ready, Shapes: f.shapes, Learnt: f.learnt, Stories: f.stories, Totals: f.totals,
+		Ready: f.ready, Learnt: f.learnt, Stories: f.stories, Totals: f.totals,
 		NextOrder: f.nextOrder, Names: f.names, Since: f.since, Deleting: f.deleting,
 		Outbox: f.outbox, Prepared: f.prepared,
 	}
+	shapes := map[int]int{} // only those in use, or there would be ever more of them
 	for _, c := range f.containers {
+		shape, seen := shapes[c.Shape]
+		if !seen {
+			shape = len(carried.Shapes)
+			shapes[c.Shape], carried.Shapes = shape, append(carried.Shapes, f.shapes[c.Shape])
+		}
 		p := api.CarriedContainer{
-			ID: c.ID, Shape: c.Shape, Priority: c.Priority, Order: c.Order, Attempts: c.attempts, Attempt: c.attempt, Used: c.used, Highest: c.highest,
+			ID: c.ID, Shape: shape, Priority: c.Priority, Order: c.Order, Attempts: c.attempts, Attempt: c.attempt, Used: c.used, Highest: c.highest,
 			QueuedMS: milliseconds(c.queuedAt), SentMS: milliseconds(c.sentAt), Label: c.label, Workflow: c.workflow, Cancel: c.cancel,
 		}
 		if c.Binding == schedule.Running {
