@@ -7,9 +7,13 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/converter"
+	"go.temporal.io/sdk/workflow"
 
 	"drover/internal/api"
 	"drover/internal/fleetspec"
+	"drover/internal/schedule"
+	"drover/workflows"
 )
 
 // continues has the fleet continue as new, and returns the input of the next run.
@@ -82,4 +86,40 @@ func TestAFleetCarriesOnlyTheShapesThatAreInUse(t *testing.T) {
 		memory := map[string]int64{"c-9": 10 << 20, "c-19": 20 << 20}[c.ID]
 		assert.Equal(t, memory, carried.Shapes[c.Shape].Memory)
 	}
+}
+
+func TestAFleetWithALongQueueContinuesAsNew(t *testing.T) {
+	const queued = 3000
+	carried := api.FleetCarried{Prepared: true, NextOrder: queued, Since: time.Now(), Shapes: []schedule.Shape{{Resources: schedule.Resources{MilliCPU: 1000}}}}
+	for k := range queued {
+		carried.Queue = append(carried.Queue, api.CarriedContainer{
+			ID: fmt.Sprintf("c-%d", k), Priority: -1, Order: int64(k + 1), Attempts: 3, Label: "./align with some arguments", QueuedMS: time.Now().UnixMilli(),
+		})
+	}
+	w := newWorld(t)
+	w.signal(time.Second, api.SignalRequest, api.Request{Kind: api.Cancel, ID: "c-7"})
+	w.after(2*time.Second, func() {
+		w.env.SetContinueAsNewSuggested(true)
+		w.env.SignalWorkflow(api.SignalRequest, api.Request{Kind: api.Cancel, ID: "c-8"})
+	})
+	w.env.SetStartWorkflowOptions(startOptions("fleet/default"))
+	w.env.ExecuteWorkflow(workflows.Fleet, api.FleetInput{Spec: fleetspec.Default("default"), Carried: &carried}, nil)
+	var again *workflow.ContinueAsNewError
+	require.ErrorAs(t, w.env.GetWorkflowError(), &again)
+	var in api.FleetInput
+	var packed []byte
+	require.NoError(t, converter.GetDefaultDataConverter().FromPayloads(again.Input, &in, &packed))
+	assert.Nil(t, in.Carried)
+
+	w2 := newWorld(t)
+	w2.after(time.Second, func() { assert.Equal(t, queued-1, query[api.FleetState](w2).Queued) })
+	w2.signal(2*time.Second, api.SignalRequest, api.Request{Kind: api.Cancel, ID: "c-8"})
+	w2.after(3*time.Second, func() {
+		assert.Equal(t, queued-2, query[api.FleetState](w2).Queued)
+		w2.env.SetContinueAsNewSuggested(true)
+		w2.env.SignalWorkflow(api.SignalRequest, api.Request{Kind: api.Cancel, ID: "c-9"})
+	})
+	w2.env.SetStartWorkflowOptions(startOptions("fleet/default"))
+	w2.env.ExecuteWorkflow(workflows.Fleet, in, packed)
+	require.ErrorAs(t, w2.env.GetWorkflowError(), &again)
 }

@@ -15,8 +15,15 @@ import (
 
 // Fleet manages the instances and the queue of one fleet: it folds in what
 // containers ask and what instances report, has package schedule decide, and carries
-// that out. It returns when the fleet is deleted.
-func Fleet(ctx workflow.Context, in api.FleetInput) (api.FleetState, error) {
+// that out. It returns when the fleet is deleted. packed is in.Carried, when that is long.
+func Fleet(ctx workflow.Context, in api.FleetInput, packed []byte) (api.FleetState, error) {
+	if packed != nil {
+		carried, err := api.Unpack(packed)
+		if err != nil {
+			return api.FleetState{}, err
+		}
+		in.Carried = &carried
+	}
 	f, err := newFleet(ctx, in)
 	if err != nil {
 		return api.FleetState{}, err
@@ -199,6 +206,13 @@ func (f *fleet) mustContinue(ctx workflow.Context) bool {
 // continueAsNew starts this workflow's next run, which carries on where this one is.
 func (f *fleet) continueAsNew(ctx workflow.Context) error {
 	carried := f.pack()
+	packed, err := carried.Pack()
+	if err != nil {
+		panic(fmt.Sprintf("the fleet's state can't be encoded: %v", err)) // a programming error: fails the workflow task
+	}
+	if packed != nil {
+		return workflow.NewContinueAsNewError(ctx, api.FleetWorkflow, api.FleetInput{Spec: f.spec}, packed)
+	}
 	return workflow.NewContinueAsNewError(ctx, api.FleetWorkflow, api.FleetInput{Spec: f.spec, Carried: &carried})
 }
 
