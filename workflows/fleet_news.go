@@ -123,9 +123,6 @@ func (f *fleet) report(ctx workflow.Context, r api.Report) {
 	if r.Incarnation < m.Incarnation {
 		return
 	}
-	if r.Incarnation > m.Incarnation || r.Seq >= m.ReportSeq {
-		f.seen(ctx, m, r)
-	}
 	for _, ended := range r.Ended {
 		f.ended(m, ended)
 	}
@@ -133,6 +130,9 @@ func (f *fleet) report(ctx workflow.Context, r api.Report) {
 		if id, attempt, err := api.ParseOnInstance(name); err == nil {
 			f.takeBack(m, id, attempt)
 		}
+	}
+	if r.Incarnation > m.Incarnation || r.Seq >= m.ReportSeq {
+		f.seen(ctx, m, r) // what was refused because another attempt runs there is claimed
 	}
 	if r.Gone {
 		f.removeInstance(m)
@@ -159,7 +159,9 @@ func (f *fleet) seen(ctx workflow.Context, m *machine, r api.Report) {
 	} else if r.Gone && r.BootOutcome == api.BootFailure {
 		f.learnt.CreateFailed(m.Type, r.Reason, false, workflow.Now(ctx))
 	}
-	m.Strangers = r.Running
+	m.Strangers = slices.DeleteFunc(r.Running, func(name string) bool {
+		return slices.ContainsFunc(r.Ended, func(e api.Ended) bool { return api.Assignment{Container: e.Container, Attempt: e.Attempt}.OnInstance() == name })
+	})
 	f.claim(m)
 }
 

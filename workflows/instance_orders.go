@@ -162,10 +162,9 @@ func (i *instance) takeOrders(ctx workflow.Context, data json.RawMessage) error 
 	i.ordersSeen = max(i.ordersSeen, orders.Seq)
 	for _, a := range orders.Run {
 		switch {
-		case slices.Contains(i.had, a.OnInstance()):
-		case slices.Contains(i.known(), a.Container):
+		case slices.Contains(i.names(), a.OnInstance()):
 			i.report() // a fleet that was created anew learns that it runs
-		case i.takesContainers():
+		case i.takesContainers() && !slices.Contains(i.known(), a.Container) && !slices.Contains(i.had, a.OnInstance()):
 			i.start(ctx, a)
 		default:
 			i.mail.refused = append(i.mail.refused, a.OnInstance())
