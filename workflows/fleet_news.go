@@ -149,7 +149,7 @@ func (f *fleet) seen(ctx workflow.Context, m *machine, r api.Report) {
 		f.totals.Created++
 		f.learnt.Created(f.instanceType(m.Type), f.accepted(), workflow.Now(ctx))
 	}
-	m.CloudID, m.Behavior = r.CloudID, r.Behavior
+	m.CloudID, m.Behavior, m.Kept = r.CloudID, r.Behavior, r.Kept
 	if r.State == api.StateIdle && m.State != api.StateIdle {
 		m.IdleSince = workflow.Now(ctx)
 	}

@@ -183,8 +183,9 @@ func (i *instance) takeOrders(ctx workflow.Context, data json.RawMessage) error 
 	if orders.Drain != "" {
 		i.drain(ctx, orders.Drain)
 	}
-	if orders.Keep != nil {
+	if orders.Keep != nil && i.kept != *orders.Keep {
 		i.kept = *orders.Keep
+		i.report()
 	}
 	if orders.Leave != "" && len(i.attempts) == 0 && i.takesContainers() {
 		i.leave = orders.Leave

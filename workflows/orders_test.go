@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"drover/internal/api"
 )
@@ -53,4 +54,25 @@ func TestAContainerOfWhichAnotherAttemptRunsIsClaimedWhenTheNextIsRefused(t *tes
 	w.reportFrom(20*time.Second, 0, 4, api.Report{State: api.StateIdle, CloudID: "i-0", Ended: []api.Ended{{Container: "c-1", Attempt: 1, How: api.Exited}}})
 	w.deleted(30 * time.Second)
 	assert.EqualValues(t, 1, w.manage(nil).Totals.Exited)
+}
+
+func TestAnInstanceThatIsKeptWithoutNeedIsLetGo(t *testing.T) {
+	w := newWorld(t)
+	w.found = []api.Found{{Name: "default-old", CloudID: "i-old", Type: "small", Behavior: api.Run}}
+	// Its earlier fleet, or a workflow task of this one that failed, has told it to stay.
+	w.reportFrom(time.Second, 0, 1, api.Report{State: api.StateIdle, CloudID: "i-old", BootOutcome: api.BootSuccess, Listed: true, Kept: true})
+	w.deleted(20 * time.Second)
+	w.manage(nil)
+	require.Len(t, w.orders, 3)
+	require.NotNil(t, w.orders[1].Keep, "or it stays for ever, and is paid for")
+	assert.False(t, *w.orders[1].Keep)
+}
+
+func TestAnInstanceSaysWhetherItIsKept(t *testing.T) {
+	w := newWorld(t)
+	kept := true
+	w.order(time.Second, 1, api.Orders{Keep: &kept})
+	w.after(2*time.Second, func() { assert.True(t, w.reports[len(w.reports)-1].Kept) })
+	w.signal(10*time.Minute, api.SignalDestroy, nil)
+	w.live()
 }
