@@ -160,7 +160,9 @@ func (f *fleet) seen(ctx workflow.Context, m *machine, r api.Report) {
 		f.learnt.CreateFailed(m.Type, r.Reason, false, workflow.Now(ctx))
 	}
 	m.Strangers = slices.DeleteFunc(r.Running, func(name string) bool {
-		return slices.ContainsFunc(r.Ended, func(e api.Ended) bool { return api.Assignment{Container: e.Container, Attempt: e.Attempt}.OnInstance() == name })
+		return slices.ContainsFunc(r.Ended, func(e api.Ended) bool {
+			return api.Assignment{Container: e.Container, Attempt: e.Attempt}.OnInstance() == name
+		})
 	})
 	f.claim(m)
 }
