@@ -36,6 +36,7 @@ type world struct {
 	copies     func(context.Context) error
 	listings   func(context.Context) (api.Listing, error)
 	destroys   func(context.Context) error
+	explains   func(context.Context) error
 	run        func(context.Context, api.RunContainerInput) (api.RunContainerResult, error)
 	kill       func(api.KillInput) (bool, error)
 	destroy    func() error
@@ -177,7 +178,12 @@ func (w *world) tag(_ context.Context, in api.TagInput) error {
 	return nil
 }
 
-func (w *world) explain(context.Context, api.ExplainInput) (string, error) {
+func (w *world) explain(ctx context.Context, _ api.ExplainInput) (string, error) {
+	if w.explains != nil {
+		if err := w.explains(ctx); err != nil {
+			return "", err
+		}
+	}
 	return "tried 7 times; last error: connection refused", nil
 }
 
