@@ -52,6 +52,9 @@ type world struct {
 	started    []api.InstanceInput
 	requests   []api.Request
 	destroyed  int
+	asked      int  // the fleet, for a container's status
+	unknown    bool // the container, to the fleet
+	fleetless  bool // there is no fleet any more
 	bootProbed int
 	found      []api.Found // what the cloud lists at first
 	leftOver   []api.Found // what it lists when the fleet is about to end
@@ -245,7 +248,7 @@ func (w *world) take(m api.Message) error {
 func (w *world) submit(_ context.Context, in api.SubmitInput) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if in.Fleet != "default" {
+	if in.Fleet != "default" || w.fleetless {
 		return temporal.NewNonRetryableApplicationError(fmt.Sprintf("fleet %q does not exist; fleets: default", in.Fleet), api.ErrorNoFleet, nil)
 	}
 	w.requests = append(w.requests, in.Request)
@@ -253,6 +256,9 @@ func (w *world) submit(_ context.Context, in api.SubmitInput) error {
 }
 
 func (w *world) ask(context.Context, api.AskInput) (api.ContainerState, error) {
+	if w.asked++; w.unknown {
+		return api.ContainerState{ID: "c-1", Fleet: "default"}, nil
+	}
 	return api.ContainerState{State: api.ContainerQueued, Status: "queue position 1"}, nil
 }
 
