@@ -3,9 +3,13 @@ package activities
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
+	"go.temporal.io/sdk/activity"
+
 	"drover/internal/api"
+	"drover/internal/sshexec"
 )
 
 // placement is where the fleet has placed a container, seen from an instance that was
@@ -21,6 +25,32 @@ func (p placement) how() api.EndKind {
 		return ""
 	}
 	return api.Unwanted
+}
+
+// mayStart says whether the attempt is to be started here, or goes on here. One that has
+// begun does, whatever the fleet says, and also when there is none that could say
+// anything: its end must be known when it happens.
+func (r *remote) mayStart(ctx context.Context) placement {
+	if activity.GetInfo(ctx).Attempt > 1 && r.hasBegun(ctx) {
+		return placement{}
+	}
+	p := r.placed(ctx)
+	if p.err != nil && r.hasBegun(ctx) {
+		return placement{}
+	}
+	return p
+}
+
+// hasBegun reports whether the instance has a record of the attempt, as far as it says.
+func (r *remote) hasBegun(ctx context.Context) bool {
+	name := r.in.Assignment.OnInstance()
+	listing, err := r.list(ctx, r.in.Machine)
+	if err != nil || slices.Contains(listing.Containers, name) {
+		return err == nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	return r.call(ctx, sshexec.Command{}, "wait", name) == nil // it has ended, or there is none
 }
 
 // placed asks the fleet, right before an attempt is started, whether it is to be started

@@ -230,7 +230,9 @@ const minFailures = 3
 // gone, or none has succeeded for the timeout.
 func (w *watcher) failed(ctx context.Context, began time.Time, probe error) (api.WatchResult, bool) {
 	var gone *temporal.ApplicationError
-	if errors.As(w.checkAlive(context.WithoutCancel(ctx), w.in.Machine), &gone) {
+	asking, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience) // the probe may have used up its own time
+	defer cancel()
+	if errors.As(w.checkAlive(asking, w.in.Machine), &gone) {
 		return api.WatchResult{Gone: gone.Message()}, true
 	}
 	if !w.in.Unreachable && w.failures >= minFailures && began.Sub(w.kept.Load().LastProbe) > w.in.Timeout.D() {
