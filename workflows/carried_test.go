@@ -123,3 +123,14 @@ func TestAFleetWithALongQueueContinuesAsNew(t *testing.T) {
 	w2.env.ExecuteWorkflow(workflows.Fleet, in, packed)
 	require.ErrorAs(t, w2.env.GetWorkflowError(), &again)
 }
+
+func TestAnInstanceWhoseTagCanNotBeWrittenContinuesAsNew(t *testing.T) {
+	w := newWorld(t)
+	w.tagFails = true
+	w.signal(time.Second, api.SignalSetIdleBehavior, "hold")
+	w.after(time.Hour, func() { w.env.SetContinueAsNewSuggested(true) })
+	w.signal(2*time.Hour, api.SignalSetIdleBehavior, "hold")
+	w.signal(3*time.Hour, api.SignalDestroy, nil) // too late
+	w.env.ExecuteWorkflow(workflows.Instance, instanceInput())
+	assert.Equal(t, api.Run, next[api.InstanceInput](w).Carried.Tagged, "the next run tries again")
+}

@@ -203,11 +203,13 @@ func (i *instance) takesContainers() bool {
 func (i *instance) keepTags(ctx workflow.Context) {
 	for {
 		i.await(ctx, func() bool { return i.tagged != i.state.IdleBehavior && i.state.CloudID != "" && !i.mustLeave() })
+		i.tagging = true
 		wanted := i.state.IdleBehavior
 		in := api.TagInput{Machine: i.machine, Behavior: wanted}
 		options := activityOptions(fmt.Sprintf("tag %s: idle behavior %s", i.called(), wanted), 30*time.Second)
 		options.RetryPolicy.MaximumAttempts = 100
 		err := workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, options), api.TagInstanceActivity, in).Get(ctx, nil)
+		i.tagging = false
 		if err == nil {
 			i.tagged = wanted
 			continue

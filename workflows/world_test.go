@@ -46,6 +46,7 @@ type world struct {
 	mu         sync.Mutex
 	did        []string
 	tags       []string
+	tagFails   bool
 	reports    []api.Report
 	orders     []api.Orders
 	outcomes   map[string][]api.Outcome // by workflow ID
@@ -177,6 +178,9 @@ func (w *world) destroyInstance(ctx context.Context, _ api.DestroyInput) error {
 func (w *world) tag(_ context.Context, in api.TagInput) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.tagFails {
+		return temporal.NewNonRetryableApplicationError("not authorized", "denied", nil)
+	}
 	w.tags = append(w.tags, string(in.Behavior))
 	return nil
 }
