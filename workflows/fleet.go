@@ -166,7 +166,9 @@ func (f *fleet) prepare(ctx workflow.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		f.problem, f.prepared, f.news = "", err == nil, true
+		// While the cloud does not answer, instances that are up take containers all the same.
+		f.prepared = err == nil || f.prepared && typeOf(err) != api.ErrorInvalid
+		f.problem, f.news = "", true
 		for _, found := range f.ready.Found {
 			if m := f.byName[found.Name]; m == nil || m.Heard {
 				f.adopt(ctx, found)

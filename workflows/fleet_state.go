@@ -117,7 +117,7 @@ func (f *fleet) describe(c *member) api.ContainerState {
 		s.State, s.Status = api.ContainerRunning, "being killed on "+c.Instance
 	case c.Binding == schedule.Running:
 		s.State, s.Status = api.ContainerRunning, "runs on "+c.Instance
-	case f.problem != "":
+	case f.problem != "" && !f.prepared:
 		s.Status = "the fleet can't work: " + f.problem
 	case !f.prepared:
 		s.Status = "waiting for a worker to prepare the fleet"

@@ -49,7 +49,7 @@ func (f *fleet) sync(ctx workflow.Context) {
 // has: a creation that was given up may have succeeded later. A fleet that no worker
 // could prepare has asked the cloud for nothing.
 func (f *fleet) isEmpty(ctx workflow.Context) bool {
-	if !f.prepared {
+	if f.ready.OutputStore == "" {
 		return true
 	}
 	in := f.syncInput()

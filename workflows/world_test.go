@@ -37,6 +37,7 @@ type world struct {
 	listings   func(context.Context) (api.Listing, error)
 	destroys   func(context.Context) error
 	explains   func(context.Context) error
+	prepares   func() error
 	run        func(context.Context, api.RunContainerInput) (api.RunContainerResult, error)
 	kill       func(api.KillInput) (bool, error)
 	destroy    func() error
@@ -195,6 +196,11 @@ func (w *world) explain(ctx context.Context, _ api.ExplainInput) (string, error)
 }
 
 func (w *world) prepare(context.Context, fleetspec.Spec) (api.FleetReady, error) {
+	if w.prepares != nil {
+		if err := w.prepares(); err != nil {
+			return api.FleetReady{}, err
+		}
+	}
 	return api.FleetReady{OutputStore: "file:///output", Found: w.found}, nil
 }
 
