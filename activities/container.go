@@ -72,11 +72,7 @@ func (r *remote) run(ctx context.Context, say, adopted func(string)) (api.RunCon
 	if err := r.forget(ctx); err != nil {
 		return api.RunContainerResult{}, err
 	}
-	begin := r.start
-	if r.in.Assignment.Adopted {
-		begin = r.adopt
-	}
-	begun, err := begin(ctx)
+	begun, err := r.begin(ctx)
 	if err != nil || begun.How != "" {
 		return begun, err
 	}
@@ -105,13 +101,26 @@ func (r *remote) run(ctx context.Context, say, adopted func(string)) (api.RunCon
 	}, nil
 }
 
+// begin starts the container or finds it. The result has a How when it is not running
+// then. What the instance has listed before and lists no longer has been started: if
+// there is no record of it any more it must not run again.
+func (r *remote) begin(ctx context.Context) (api.RunContainerResult, error) {
+	switch {
+	case r.in.Assignment.Adopted:
+		return r.adopt(ctx)
+	case r.in.Unlisted:
+		return api.RunContainerResult{}, nil
+	}
+	return r.start(ctx)
+}
+
 // start has the runner start the container. The result has a How when it is not
 // running then.
 func (r *remote) start(ctx context.Context) (api.RunContainerResult, error) {
 	asking, enough := context.WithCancel(ctx)
 	defer enough()
 	placed := make(chan placement, 1)
-	go func() { placed <- r.placed(asking) }()
+	go func() { placed <- r.mayStart(asking) }()
 	spec, wanted, err := r.containerSpec(ctx, r.in.Assignment)
 	if err != nil {
 		return api.RunContainerResult{}, fmt.Errorf("read the spec of container %s: %w", r.in.Assignment.Container, err)
@@ -143,7 +152,7 @@ func (r *remote) adopt(ctx context.Context) (api.RunContainerResult, error) {
 	id := r.in.Assignment.Container
 	known, err := r.registers.of(r.in.Machine.Fleet).ask(ctx, id)
 	switch {
-	case err != nil && !undeliverable(err):
+	case err != nil && !isFinal(err): // there may be no fleet
 		return api.RunContainerResult{}, err
 	case r.isElsewhere(known):
 		return r.killUnwanted(ctx)

@@ -65,7 +65,7 @@ func (a *Activities) deliver(ctx context.Context, messages []api.Message, byRece
 					errs = append(errs, fmt.Errorf("%s: %w", messages[k].WorkflowID, err))
 				}
 				mu.Unlock()
-				if err != nil {
+				if err != nil && !undeliverable(err) {
 					return
 				}
 			}
@@ -78,9 +78,14 @@ func (a *Activities) deliver(ctx context.Context, messages []api.Message, byRece
 // undeliverable reports whether a message will never arrive: its receiver does not run,
 // or can't be.
 func undeliverable(err error) bool {
-	var missing *serviceerror.NotFound
 	var invalid *serviceerror.InvalidArgument
-	return errors.As(err, &missing) || errors.As(err, &invalid)
+	return isMissing(err) || errors.As(err, &invalid)
+}
+
+// isMissing reports whether an error says that there is no such workflow.
+func isMissing(err error) bool {
+	var missing *serviceerror.NotFound
+	return errors.As(err, &missing)
 }
 
 func (a *Activities) send(ctx context.Context, m api.Message) error {
@@ -159,14 +164,21 @@ func (a *Activities) fleets(ctx context.Context) ([]string, error) {
 	return names, nil
 }
 
-// AskStatus asks a fleet where a container is, and why. It is a local activity.
+// AskStatus asks a fleet where a container is, and why. It is a local activity. What a
+// fleet that has been terminated would say is out of date.
 func (a *Activities) AskStatus(ctx context.Context, in api.AskInput) (api.ContainerState, error) {
-	answer, err := a.client.QueryWorkflow(ctx, api.FleetWorkflowID(in.Fleet), "", api.QueryContainers, api.ContainersQuery{ID: in.Container})
+	answer, err := a.client.QueryWorkflowWithOptions(ctx, &client.QueryWorkflowWithOptionsRequest{
+		WorkflowID: api.FleetWorkflowID(in.Fleet), QueryType: api.QueryContainers, Args: []any{api.ContainersQuery{ID: in.Container}},
+		QueryRejectCondition: enumspb.QUERY_REJECT_CONDITION_NOT_OPEN,
+	})
+	if isMissing(err) || err == nil && answer.QueryRejected != nil {
+		return api.ContainerState{}, final(api.ErrorNoFleet, fmt.Errorf("fleet %q does not exist", in.Fleet))
+	}
 	if err != nil {
 		return api.ContainerState{}, err
 	}
 	var page api.ContainersPage
-	if err := answer.Get(&page); err != nil {
+	if err := answer.QueryResult.Get(&page); err != nil {
 		return api.ContainerState{}, err
 	}
 	if len(page.Containers) == 0 {

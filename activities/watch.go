@@ -110,7 +110,7 @@ func (w *watcher) look(ctx context.Context) (api.WatchResult, bool) {
 	}
 	listing = without(listing, w.foreign)
 	listing.Broken = listing.Broken || w.staleTooLong(listing.Stale, began)
-	news := w.in.Unreachable || added || len(unlisted) > 0 || listing.Broken != w.in.Broken
+	news := w.in.Unreachable || added || len(unlisted) > 0 || listing.Broken != w.in.Broken || listing.Broken && w.newlyStale(listing)
 	return api.WatchResult{Listing: &listing, Unlisted: unlisted}, news
 }
 
@@ -130,7 +130,8 @@ func (w *watcher) remember(before, now []string) []string {
 	return all
 }
 
-// staleTooLong reports whether a container has been stale for too long.
+// staleTooLong reports whether a container has been stale for too long. What was so
+// before this activity began is still.
 func (w *watcher) staleTooLong(names []string, now time.Time) (tooLong bool) {
 	since := map[string]time.Time{}
 	for _, name := range names {
@@ -138,10 +139,16 @@ func (w *watcher) staleTooLong(names []string, now time.Time) (tooLong bool) {
 		if before, known := w.stale[name]; known {
 			since[name] = before
 		}
-		tooLong = tooLong || now.Sub(since[name]) > w.in.StaleFor.D()
+		tooLong = tooLong || w.in.Broken || now.Sub(since[name]) > w.in.StaleFor.D()
 	}
 	w.stale = since
 	return tooLong
+}
+
+// newlyStale reports whether a container is stale that the workflow does not know to be:
+// on a broken instance it is ended.
+func (w *watcher) newlyStale(listing api.Listing) bool {
+	return slices.ContainsFunc(listing.Stale, func(name string) bool { return !slices.Contains(w.in.Stale, name) })
 }
 
 // unknown reports whether an attempt is unknown to the workflow, as far as the watcher
@@ -223,7 +230,9 @@ const minFailures = 3
 // gone, or none has succeeded for the timeout.
 func (w *watcher) failed(ctx context.Context, began time.Time, probe error) (api.WatchResult, bool) {
 	var gone *temporal.ApplicationError
-	if errors.As(w.checkAlive(context.WithoutCancel(ctx), w.in.Machine), &gone) {
+	asking, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience) // the probe may have used up its own time
+	defer cancel()
+	if errors.As(w.checkAlive(asking, w.in.Machine), &gone) {
 		return api.WatchResult{Gone: gone.Message()}, true
 	}
 	if !w.in.Unreachable && w.failures >= minFailures && began.Sub(w.kept.Load().LastProbe) > w.in.Timeout.D() {

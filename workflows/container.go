@@ -48,6 +48,7 @@ type container struct {
 	requests  int
 	asking    int    // requests and questions that are under way
 	received  int    // signals, in this run of the workflow
+	unknown   int    // how often in a row the fleet has said that it does not know it
 	note      string // that a person should see
 }
 

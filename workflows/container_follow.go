@@ -62,7 +62,6 @@ func (c *container) takePriority(ctx workflow.Context, value converter.RawValue)
 // refresh asks the fleet, ever less often, why the container is where it is, so that
 // the Web UI can say it. Containers that are done soon cost nothing.
 func (c *container) refresh(ctx workflow.Context) {
-	unknown := 0
 	for wait := 10 * time.Second; ; wait = min(2*wait, 6*time.Hour) {
 		timer := workflow.NewTimerWithOptions(ctx, wait, workflow.TimerOptions{Summary: "until the status is refreshed"})
 		if timer.Get(ctx, nil) != nil {
@@ -80,17 +79,38 @@ func (c *container) refresh(ctx workflow.Context) {
 		}
 		if err != nil {
 			c.status(ctx, "the fleet does not answer: "+reasonOf(err))
+			wait = min(wait, withoutFleet)
 			continue
 		}
 		if seen.State == "" {
-			// Its outcome may be on its way. If not, the fleet has been created anew.
-			if unknown++; unknown > 1 && c.submit(ctx) == nil {
-				unknown = 0
-			}
-			wait = 5 * time.Second
+			wait = c.submitAgain(ctx, wait)
 			continue
 		}
+		c.unknown = 0
 		c.state.State, c.state.Instance, c.state.StartedAt = seen.State, seen.Instance, seen.StartedAt
 		c.status(ctx, seen.Status)
 	}
+}
+
+// withoutFleet is how long, at most, it takes a container to notice that its fleet has been
+// created anew.
+const withoutFleet = 10 * time.Minute
+
+// submitAgain has a fleet that does not know the container, and has said so twice, queue
+// it, for it has been created anew. It returns how long to wait before it is asked again.
+func (c *container) submitAgain(ctx workflow.Context, wait time.Duration) time.Duration {
+	const soon = 5 * time.Second
+	if c.unknown++; c.unknown == 1 {
+		return soon // its outcome may be on its way
+	}
+	err := c.submit(ctx)
+	if err == nil && c.cancelled {
+		err = c.ask(ctx, "cancel in fleet "+c.spec.Fleet, api.Request{Kind: api.Cancel})
+	}
+	if err != nil {
+		c.status(ctx, reasonOf(err))
+		return min(wait, withoutFleet)
+	}
+	c.unknown = 0
+	return soon
 }

@@ -15,8 +15,15 @@ import (
 
 // Fleet manages the instances and the queue of one fleet: it folds in what
 // containers ask and what instances report, has package schedule decide, and carries
-// that out. It returns when the fleet is deleted.
-func Fleet(ctx workflow.Context, in api.FleetInput) (api.FleetState, error) {
+// that out. It returns when the fleet is deleted. packed is in.Carried, when that is long.
+func Fleet(ctx workflow.Context, in api.FleetInput, packed []byte) (api.FleetState, error) {
+	if packed != nil {
+		carried, err := api.Unpack(packed)
+		if err != nil {
+			return api.FleetState{}, err
+		}
+		in.Carried = &carried
+	}
 	f, err := newFleet(ctx, in)
 	if err != nil {
 		return api.FleetState{}, err
@@ -86,10 +93,6 @@ type member struct {
 type machine struct {
 	api.CarriedInstance
 	containers int
-	// strangers run on it, and are not known to the fleet (yet).
-	strangers []string
-	// reported: it has said what it runs.
-	reported bool
 }
 
 func newFleet(ctx workflow.Context, in api.FleetInput) (*fleet, error) {
@@ -163,7 +166,9 @@ func (f *fleet) prepare(ctx workflow.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		f.problem, f.prepared, f.news = "", err == nil, true
+		// While the cloud does not answer, instances that are up take containers all the same.
+		f.prepared = err == nil || f.prepared && typeOf(err) != api.ErrorInvalid
+		f.problem, f.news = "", true
 		for _, found := range f.ready.Found {
 			if m := f.byName[found.Name]; m == nil || m.Heard {
 				f.adopt(ctx, found)
@@ -203,6 +208,13 @@ func (f *fleet) mustContinue(ctx workflow.Context) bool {
 // continueAsNew starts this workflow's next run, which carries on where this one is.
 func (f *fleet) continueAsNew(ctx workflow.Context) error {
 	carried := f.pack()
+	packed, err := carried.Pack()
+	if err != nil {
+		panic(fmt.Sprintf("the fleet's state can't be encoded: %v", err)) // a programming error: fails the workflow task
+	}
+	if packed != nil {
+		return workflow.NewContinueAsNewError(ctx, api.FleetWorkflow, api.FleetInput{Spec: f.spec}, packed)
+	}
 	return workflow.NewContinueAsNewError(ctx, api.FleetWorkflow, api.FleetInput{Spec: f.spec, Carried: &carried})
 }
 

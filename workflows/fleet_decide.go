@@ -48,7 +48,7 @@ func (f *fleet) decide(ctx workflow.Context) {
 // awaitsListings reports whether an instance that was found in the cloud's list has not
 // said yet what runs on it.
 func (f *fleet) awaitsListings() bool {
-	return slices.ContainsFunc(f.instances, func(m *machine) bool { return m.State == api.StateUnknown && !m.reported })
+	return slices.ContainsFunc(f.instances, func(m *machine) bool { return m.State == api.StateUnknown && !m.Reported })
 }
 
 // phase is the instance's state in the scheduler's terms.
@@ -56,7 +56,7 @@ func (m *machine) phase() schedule.Phase {
 	switch {
 	case m.State == api.StateShutdown || m.State == api.StateGone || m.Leaving || m.Behavior == api.Drain:
 		return schedule.Leaving
-	case m.Behavior == api.Hold || m.State == api.StateUnknown || len(m.strangers) > 0:
+	case m.Behavior == api.Hold || m.State == api.StateUnknown || len(m.Strangers) > 0:
 		return schedule.Parked
 	case m.State == api.StateBooting && !m.Accepted:
 		return schedule.Creating

@@ -76,13 +76,16 @@ func (f *fleet) submit(ctx workflow.Context, known *member, r api.Request) {
 	c := &member{
 		Container: schedule.Container{ID: r.ID, Shape: f.shape(shape), Priority: r.Priority, Order: f.nextOrder},
 		attempts:  r.Attempts, queuedAt: r.QueuedAt, label: r.Label, workflow: r.WorkflowID, at: -1,
-		again: r.QueuedAt.Before(f.since.Add(-time.Second)),
+		again: f.isOlder(r.QueuedAt),
 	}
 	f.add(c)
 	for _, m := range f.instances {
 		f.claim(m) // it may run there since before this fleet was created
 	}
 }
+
+// isOlder reports whether a container was first submitted before this fleet was created.
+func (f *fleet) isOlder(queuedAt time.Time) bool { return queuedAt.Before(f.since.Add(-time.Second)) }
 
 // cancel takes a container from the queue, or has it killed.
 func (f *fleet) cancel(c *member, r api.Request) {
@@ -120,9 +123,6 @@ func (f *fleet) report(ctx workflow.Context, r api.Report) {
 	if r.Incarnation < m.Incarnation {
 		return
 	}
-	if r.Incarnation > m.Incarnation || r.Seq >= m.ReportSeq {
-		f.seen(ctx, m, r)
-	}
 	for _, ended := range r.Ended {
 		f.ended(m, ended)
 	}
@@ -130,6 +130,9 @@ func (f *fleet) report(ctx workflow.Context, r api.Report) {
 		if id, attempt, err := api.ParseOnInstance(name); err == nil {
 			f.takeBack(m, id, attempt)
 		}
+	}
+	if r.Incarnation > m.Incarnation || r.Seq >= m.ReportSeq {
+		f.seen(ctx, m, r) // what was refused because another attempt runs there is claimed
 	}
 	if r.Gone {
 		f.removeInstance(m)
@@ -140,13 +143,13 @@ func (f *fleet) report(ctx workflow.Context, r api.Report) {
 func (f *fleet) seen(ctx workflow.Context, m *machine, r api.Report) {
 	m.Incarnation, m.ReportSeq, m.OrdersSeq = r.Incarnation, r.Seq, max(m.OrdersSeq, r.OrdersSeen)
 	m.Type = r.Type // what was bought, whatever a workflow task that failed had decided
-	m.reported = m.reported || r.Listed
+	m.Reported = m.Reported || r.Listed
 	if r.CloudID != "" && !m.Accepted {
 		m.Accepted = true
 		f.totals.Created++
 		f.learnt.Created(f.instanceType(m.Type), f.accepted(), workflow.Now(ctx))
 	}
-	m.CloudID, m.Behavior = r.CloudID, r.Behavior
+	m.CloudID, m.Behavior, m.Kept = r.CloudID, r.Behavior, r.Kept
 	if r.State == api.StateIdle && m.State != api.StateIdle {
 		m.IdleSince = workflow.Now(ctx)
 	}
@@ -156,7 +159,11 @@ func (f *fleet) seen(ctx workflow.Context, m *machine, r api.Report) {
 	} else if r.Gone && r.BootOutcome == api.BootFailure {
 		f.learnt.CreateFailed(m.Type, r.Reason, false, workflow.Now(ctx))
 	}
-	m.strangers = r.Running
+	m.Strangers = slices.DeleteFunc(r.Running, func(name string) bool {
+		return slices.ContainsFunc(r.Ended, func(e api.Ended) bool {
+			return api.Assignment{Container: e.Container, Attempt: e.Attempt}.OnInstance() == name
+		})
+	})
 	f.claim(m)
 }
 
@@ -164,7 +171,7 @@ func (f *fleet) seen(ctx workflow.Context, m *machine, r api.Report) {
 // it was created anew, thinks are queued. Until the others have submitted themselves
 // again, the instance has strangers and takes nothing.
 func (f *fleet) claim(m *machine) {
-	m.strangers = slices.DeleteFunc(m.strangers, func(name string) bool {
+	m.Strangers = slices.DeleteFunc(m.Strangers, func(name string) bool {
 		id, attempt, err := api.ParseOnInstance(name)
 		c := f.byID[id]
 		if err != nil || c == nil {

@@ -123,7 +123,7 @@ func (f *fleet) describe(c *member) api.ContainerState {
 		s.State, s.Status = api.ContainerRunning, "being killed on "+c.Instance
 	case c.Binding == schedule.Running:
 		s.State, s.Status = api.ContainerRunning, "runs on "+c.Instance
-	case f.problem != "":
+	case f.problem != "" && !f.prepared:
 		s.Status = "the fleet can't work: " + f.problem
 	case !f.prepared:
 		s.Status = "waiting for a worker to prepare the fleet"
@@ -147,13 +147,19 @@ func (f *fleet) describe(c *member) api.ContainerState {
 // pack returns what the next run of the workflow must know.
 func (f *fleet) pack() api.FleetCarried {
 	carried := api.FleetCarried{
-		Ready: f.ready, Shapes: f.shapes, Learnt: f.learnt, Stories: f.stories, Totals: f.totals,
+		Ready: f.ready, Learnt: f.learnt, Stories: f.stories, Totals: f.totals,
 		NextOrder: f.nextOrder, Names: f.names, Since: f.since, Deleting: f.deleting,
 		Outbox: f.outbox, Prepared: f.prepared,
 	}
+	shapes := map[int]int{} // only those in use, or there would be ever more of them
 	for _, c := range f.containers {
+		shape, seen := shapes[c.Shape]
+		if !seen {
+			shape = len(carried.Shapes)
+			shapes[c.Shape], carried.Shapes = shape, append(carried.Shapes, f.shapes[c.Shape])
+		}
 		p := api.CarriedContainer{
-			ID: c.ID, Shape: c.Shape, Priority: c.Priority, Order: c.Order, Attempts: c.attempts, Attempt: c.attempt, Used: c.used, Highest: c.highest,
+			ID: c.ID, Shape: shape, Priority: c.Priority, Order: c.Order, Attempts: c.attempts, Attempt: c.attempt, Used: c.used, Highest: c.highest,
 			QueuedMS: milliseconds(c.queuedAt), SentMS: milliseconds(c.sentAt), Label: c.label, Workflow: c.workflow, Cancel: c.cancel,
 		}
 		if c.Binding == schedule.Running {
@@ -183,6 +189,7 @@ func (f *fleet) unpack(carried api.FleetCarried) {
 			Container: schedule.Container{ID: p.ID, Shape: p.Shape, Priority: p.Priority, Order: p.Order, Instance: p.Instance},
 			attempts:  p.Attempts, attempt: p.Attempt, used: p.Used, highest: p.Highest, queuedAt: fromMilliseconds(p.QueuedMS), sentAt: fromMilliseconds(p.SentMS),
 			label: p.Label, workflow: p.Workflow, cancel: p.Cancel, at: -1,
+			again: f.isOlder(fromMilliseconds(p.QueuedMS)),
 		}
 		if m := f.byName[p.Instance]; m != nil {
 			c.Binding = schedule.Running

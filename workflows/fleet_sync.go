@@ -49,7 +49,7 @@ func (f *fleet) sync(ctx workflow.Context) {
 // has: a creation that was given up may have succeeded later. A fleet that no worker
 // could prepare has asked the cloud for nothing.
 func (f *fleet) isEmpty(ctx workflow.Context) bool {
-	if !f.prepared {
+	if f.ready.OutputStore == "" {
 		return true
 	}
 	in := f.syncInput()
@@ -100,7 +100,7 @@ func (f *fleet) adopt(ctx workflow.Context, found api.Found) {
 		m.State, m.Behavior = api.StateUnknown, found.Behavior
 	}
 	m.Accepted, m.CloudID, m.Heard = true, found.CloudID, false
-	m.Leaving, f.news = false, true
+	m.Leaving, m.Reported, f.news = false, false, true
 	m.Orders = api.Orders{Greet: true}
 	f.placedAgain(m)
 	instanceType := fleetspec.InstanceType{Name: found.Type}

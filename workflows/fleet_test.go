@@ -26,13 +26,13 @@ func (w *world) startFleet(change func(*fleetspec.Spec)) {
 		change(&spec)
 	}
 	w.env.SetStartWorkflowOptions(client.StartWorkflowOptions{ID: "fleet/default"})
-	w.env.ExecuteWorkflow(workflows.Fleet, api.FleetInput{Spec: spec})
+	w.env.ExecuteWorkflow(workflows.Fleet, api.FleetInput{Spec: spec}, nil)
 }
 
 // runFleet runs the Fleet workflow from a given input.
 func (w *world) runFleet(in api.FleetInput) api.FleetState {
 	w.env.SetStartWorkflowOptions(client.StartWorkflowOptions{ID: "fleet/default"})
-	w.env.ExecuteWorkflow(workflows.Fleet, in)
+	w.env.ExecuteWorkflow(workflows.Fleet, in, nil)
 	return w.fleetEnd()
 }
 

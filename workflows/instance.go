@@ -60,6 +60,7 @@ type instance struct {
 	aliveAt   time.Time          // when a container was last known to have run on it
 	idleSince time.Time
 	tagged    api.Behavior // as the cloud's tag says
+	tagging   bool         // the tag is being written
 	explained bool         // why it did not boot
 	kept      bool         // stays when its idle timeout has passed
 	busyCost  float64

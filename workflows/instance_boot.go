@@ -124,9 +124,7 @@ func (i *instance) step(ctx workflow.Context, summary, activity string, in, out 
 	i.state.Reason = summary
 	i.changed(ctx)
 	done := workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, activityOptions(summary, 2*time.Minute)), activity, in)
-	i.await(ctx, func() bool { return done.IsReady() || i.mustLeave() || i.cameUp != nil })
-	if !done.IsReady() {
-		i.explainBoot(ctx, summary)
+	if i.awaitBoot(ctx, summary, func() bool { return done.IsReady() || i.cameUp != nil }); !done.IsReady() {
 		return false
 	}
 	err := done.Get(ctx, out)
@@ -135,6 +133,20 @@ func (i *instance) step(ctx workflow.Context, summary, activity string, in, out 
 	}
 	i.bootFailed(ctx, summary, err)
 	return false
+}
+
+// awaitBoot blocks until a step of the boot is over or the instance must leave. It may be
+// put on hold while it is explained why it must.
+func (i *instance) awaitBoot(ctx workflow.Context, step string, over func() bool) {
+	for !over() {
+		i.await(ctx, func() bool { return over() || i.mustLeave() })
+		if over() || ctx.Err() != nil {
+			return
+		}
+		if i.explainBoot(ctx, step); i.mustLeave() {
+			return
+		}
+	}
 }
 
 // bootFailed records an error that no retry can mend, and waits, on hold, for leave

@@ -9,7 +9,7 @@ import (
 // mustContinue reports whether this run has grown so long that the next must take
 // over, and can. Containers run on meanwhile: their activities only attach.
 func (i *instance) mustContinue(ctx workflow.Context) bool {
-	return isLong(ctx, i.mail.received) && !i.mail.pending() && i.tagged == i.state.IdleBehavior && workflow.AllHandlersFinished(ctx)
+	return isLong(ctx, i.mail.received) && !i.mail.pending() && !i.tagging && workflow.AllHandlersFinished(ctx)
 }
 
 // continueAsNew starts this workflow's next run, which carries on where this one is.

@@ -32,10 +32,7 @@ func (i *instance) create(ctx workflow.Context) bool {
 	options.RetryPolicy.BackoffCoefficient = 2
 	options.RetryPolicy.MaximumInterval = 30 * time.Second
 	created := workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, options), api.CreateInstanceActivity, in)
-	i.await(ctx, func() bool { return created.IsReady() || i.mustLeave() })
-	if !created.IsReady() {
-		i.explainBoot(ctx, "creation")
-	}
+	i.awaitBoot(ctx, "creation", created.IsReady)
 	cancel()
 	err := created.Get(ctx, &i.machine)
 	var refused *temporal.ApplicationError

@@ -162,10 +162,9 @@ func (i *instance) takeOrders(ctx workflow.Context, data json.RawMessage) error 
 	i.ordersSeen = max(i.ordersSeen, orders.Seq)
 	for _, a := range orders.Run {
 		switch {
-		case slices.Contains(i.had, a.OnInstance()):
-		case slices.Contains(i.known(), a.Container):
+		case slices.Contains(i.names(), a.OnInstance()):
 			i.report() // a fleet that was created anew learns that it runs
-		case i.takesContainers():
+		case i.takesContainers() && !slices.Contains(i.known(), a.Container) && !slices.Contains(i.had, a.OnInstance()):
 			i.start(ctx, a)
 		default:
 			i.mail.refused = append(i.mail.refused, a.OnInstance())
@@ -184,8 +183,9 @@ func (i *instance) takeOrders(ctx workflow.Context, data json.RawMessage) error 
 	if orders.Drain != "" {
 		i.drain(ctx, orders.Drain)
 	}
-	if orders.Keep != nil {
+	if orders.Keep != nil && i.kept != *orders.Keep {
 		i.kept = *orders.Keep
+		i.report()
 	}
 	if orders.Leave != "" && len(i.attempts) == 0 && i.takesContainers() {
 		i.leave = orders.Leave
@@ -203,11 +203,13 @@ func (i *instance) takesContainers() bool {
 func (i *instance) keepTags(ctx workflow.Context) {
 	for {
 		i.await(ctx, func() bool { return i.tagged != i.state.IdleBehavior && i.state.CloudID != "" && !i.mustLeave() })
+		i.tagging = true
 		wanted := i.state.IdleBehavior
 		in := api.TagInput{Machine: i.machine, Behavior: wanted}
 		options := activityOptions(fmt.Sprintf("tag %s: idle behavior %s", i.called(), wanted), 30*time.Second)
 		options.RetryPolicy.MaximumAttempts = 100
 		err := workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, options), api.TagInstanceActivity, in).Get(ctx, nil)
+		i.tagging = false
 		if err == nil {
 			i.tagged = wanted
 			continue

@@ -19,7 +19,7 @@ func (i *instance) watch(ctx workflow.Context) {
 		known := i.known()
 		in := api.WatchInput{
 			Machine: i.machine, Interval: spec.Intervals.Probe, Timeout: spec.Timeouts.Probe, StaleFor: spec.Timeouts.StaleRunLock,
-			LastProbe: i.state.LastProbe.Time, Known: known, Listed: i.seen,
+			LastProbe: i.state.LastProbe.Time, Known: known, Listed: i.seen, Stale: i.stale,
 			Unreachable: i.unreachable != "", Broken: i.broken, Noticed: !i.state.NoticeAt.IsZero(), Preemptible: i.in.Type.Preemptible,
 		}
 		if i.state.State == api.StateUnknown {

@@ -36,6 +36,8 @@ type world struct {
 	copies     func(context.Context) error
 	listings   func(context.Context) (api.Listing, error)
 	destroys   func(context.Context) error
+	explains   func(context.Context) error
+	prepares   func() error
 	run        func(context.Context, api.RunContainerInput) (api.RunContainerResult, error)
 	kill       func(api.KillInput) (bool, error)
 	destroy    func() error
@@ -45,12 +47,16 @@ type world struct {
 	mu         sync.Mutex
 	did        []string
 	tags       []string
+	tagFails   bool
 	reports    []api.Report
 	orders     []api.Orders
 	outcomes   map[string][]api.Outcome // by workflow ID
 	started    []api.InstanceInput
 	requests   []api.Request
 	destroyed  int
+	asked      int  // the fleet, for a container's status
+	unknown    bool // the container, to the fleet
+	fleetless  bool // there is no fleet any more
 	bootProbed int
 	found      []api.Found // what the cloud lists at first
 	leftOver   []api.Found // what it lists when the fleet is about to end
@@ -173,15 +179,28 @@ func (w *world) destroyInstance(ctx context.Context, _ api.DestroyInput) error {
 func (w *world) tag(_ context.Context, in api.TagInput) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.tagFails {
+		return temporal.NewNonRetryableApplicationError("not authorized", "denied", nil)
+	}
 	w.tags = append(w.tags, string(in.Behavior))
 	return nil
 }
 
-func (w *world) explain(context.Context, api.ExplainInput) (string, error) {
+func (w *world) explain(ctx context.Context, _ api.ExplainInput) (string, error) {
+	if w.explains != nil {
+		if err := w.explains(ctx); err != nil {
+			return "", err
+		}
+	}
 	return "tried 7 times; last error: connection refused", nil
 }
 
 func (w *world) prepare(context.Context, fleetspec.Spec) (api.FleetReady, error) {
+	if w.prepares != nil {
+		if err := w.prepares(); err != nil {
+			return api.FleetReady{}, err
+		}
+	}
 	return api.FleetReady{OutputStore: "file:///output", Found: w.found}, nil
 }
 
@@ -239,7 +258,7 @@ func (w *world) take(m api.Message) error {
 func (w *world) submit(_ context.Context, in api.SubmitInput) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if in.Fleet != "default" {
+	if in.Fleet != "default" || w.fleetless {
 		return temporal.NewNonRetryableApplicationError(fmt.Sprintf("fleet %q does not exist; fleets: default", in.Fleet), api.ErrorNoFleet, nil)
 	}
 	w.requests = append(w.requests, in.Request)
@@ -247,6 +266,9 @@ func (w *world) submit(_ context.Context, in api.SubmitInput) error {
 }
 
 func (w *world) ask(context.Context, api.AskInput) (api.ContainerState, error) {
+	if w.asked++; w.unknown {
+		return api.ContainerState{ID: "c-1", Fleet: "default"}, nil
+	}
 	return api.ContainerState{State: api.ContainerQueued, Status: "queue position 1"}, nil
 }
 

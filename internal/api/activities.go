@@ -112,6 +112,8 @@ type WatchInput struct {
 	// attempts that the instance has listed.
 	Known  []string `json:"known,omitempty"`
 	Listed []string `json:"listed,omitempty"`
+	// Stale are those of Listed whose supervisor is gone.
+	Stale []string `json:"stale,omitempty"`
 	// Unreachable, Broken and Noticed say what the workflow knows already.
 	Unreachable bool `json:"unreachable,omitempty"`
 	Broken      bool `json:"broken,omitempty"`

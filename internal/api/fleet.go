@@ -72,6 +72,10 @@ type CarriedInstance struct {
 	Heard   bool `json:"heard,omitempty"`
 	Leaving bool `json:"leaving,omitempty"`
 	Kept    bool `json:"kept,omitempty"`
+	// Reported: it has said what it runs. Strangers run on it, by the runner's names, and
+	// are not known to the fleet (yet).
+	Reported  bool     `json:"reported,omitempty"`
+	Strangers []string `json:"strangers,omitempty"`
 	// Orders are to be sent.
 	Orders Orders `json:"orders,omitzero"`
 }

@@ -129,6 +129,8 @@ type Report struct {
 	Refusal *CreateRefusal `json:"refusal,omitempty"`
 	// BootOutcome is set in every report from the one on that settles it.
 	BootOutcome string `json:"boot_outcome,omitempty"`
+	// Kept: it stays when its idle timeout has passed, as Orders.Keep has said.
+	Kept bool `json:"kept,omitempty"`
 	// Listed: what runs on the instance has been looked at.
 	Listed bool `json:"listed,omitempty"`
 	// Gone says that the instance no longer exists in the cloud, or never did.

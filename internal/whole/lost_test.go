@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -52,4 +53,22 @@ func TestAContainerWhoseWorkflowWasTerminatedIsKilled(t *testing.T) {
 	_, err = os.Stat(fmt.Sprintf("/proc/%s", strings.TrimSpace(string(text))))
 	assert.ErrorIs(t, err, os.ErrNotExist)
 	s.eventually(30*time.Second, func() bool { return len(s.fleet().Instances) == 0 }, "the instance goes when idle")
+}
+
+func TestAnExitIsKnownWithoutAFleetAlsoToAnotherWorker(t *testing.T) {
+	t.Parallel()
+	s := newSystem(t, nil)
+	gate := filepath.Join(t.TempDir(), "gate")
+	run := s.submit("alone", map[string]any{"command": []string{"sh", "-c", "echo x; while [ ! -e " + gate + " ]; do sleep 0.05; done; exit 4"}})
+	i := s.instance(api.StateRunning)
+	s.eventually(20*time.Second, func() bool { out, _, _ := s.drover("logs", "alone"); return out == "x\n" }, "the container runs")
+	require.NoError(t, s.client.TerminateWorkflow(t.Context(), api.FleetWorkflowID("default"), "", "test"))
+	s.startWorker()
+	s.workers[0].stop(syscall.SIGTERM)
+	require.NoError(t, os.WriteFile(gate, nil, 0o600))
+	result, err := s.result(run)
+	require.NoError(t, err)
+	assert.Equal(t, 4, result.ExitCode)
+	assert.Equal(t, "x\n", result.Output)
+	assert.Equal(t, i.Name, result.Instance)
 }

@@ -1,0 +1,136 @@
+package workflows_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/converter"
+	"go.temporal.io/sdk/workflow"
+
+	"drover/internal/api"
+	"drover/internal/fleetspec"
+	"drover/internal/schedule"
+	"drover/workflows"
+)
+
+// continues has the fleet continue as new, and returns the input of the next run.
+func (w *world) continues(d time.Duration) api.FleetInput {
+	w.after(d, func() {
+		w.env.SetContinueAsNewSuggested(true)
+		w.env.SignalWorkflow(api.SignalRequest, api.Request{Kind: api.Prioritize, ID: "nobody"})
+	})
+	w.startFleet(nil)
+	return next[api.FleetInput](w)
+}
+
+func TestAFleetThatWasCreatedAnewAndContinuesStillKnowsWhatRunsOnItsInstances(t *testing.T) {
+	w := newWorld(t)
+	w.found = []api.Found{{Name: "default-old", CloudID: "i-old", Type: "small", Behavior: api.Run}}
+	running := api.Report{State: api.StateRunning, CloudID: "i-old", Running: []string{"c-1~2"}, Listed: true, BootOutcome: api.BootSuccess}
+	w.reportFrom(time.Second, 0, 1, running)
+	in := w.continues(10 * time.Second)
+
+	w2 := newWorld(t)
+	old := request("c-1")
+	old.QueuedAt = time.Now().Add(-24 * time.Hour)
+	w2.signal(time.Second, api.SignalRequest, old) // it submits itself again only now
+	w2.after(time.Minute, func() {
+		require.Len(t, w2.containers(), 1)
+		assert.Equal(t, api.ContainerRunning, w2.containers()[0].State, "it runs where it ran")
+		assert.Equal(t, "default-old", w2.containers()[0].Instance)
+	})
+	ended := running
+	ended.Instance, ended.Type, ended.Seq, ended.Behavior = "default-old", "small", 2, api.Run
+	ended.Running, ended.Ended = nil, []api.Ended{{Container: "c-1", Attempt: 2, How: api.Exited}}
+	w2.signal(2*time.Minute, api.SignalReport, ended)
+	w2.deleted(3 * time.Minute)
+	state := w2.runFleet(in)
+	assert.Empty(t, w2.ordered(), "a container does not run in two places")
+	assert.EqualValues(t, 1, state.Totals.Exited)
+}
+
+func TestWhatMayRunOnAnUnknownInstanceWaitsForItsListingAlsoInTheNextRun(t *testing.T) {
+	w := newWorld(t)
+	w.found = []api.Found{{Name: "default-old", CloudID: "i-old", Type: "small", Behavior: api.Run}}
+	old := request("c-1")
+	old.QueuedAt = time.Now().Add(-24 * time.Hour)
+	w.signal(time.Second, api.SignalRequest, old)
+	in := w.continues(10 * time.Second)
+
+	w2 := newWorld(t)
+	w2.after(time.Minute, func() {
+		assert.Equal(t, "waiting until every instance found in the cloud's list has said what runs on it", w2.containers()[0].Status)
+	})
+	w2.signal(2*time.Minute, api.SignalRequest, api.Request{Kind: api.Cancel, ID: "c-1"})
+	w2.deleted(3 * time.Minute)
+	w2.runFleet(in)
+	assert.Empty(t, w2.started, "nothing is bought for it")
+}
+
+func TestAFleetCarriesOnlyTheShapesThatAreInUse(t *testing.T) {
+	w := newWorld(t)
+	for k := range 20 {
+		r := request(fmt.Sprintf("c-%d", k))
+		r.Memory, r.Priority = fleetspec.Size(k+1)<<20, -1
+		w.signal(time.Second, api.SignalRequest, r)
+		if k%10 != 9 {
+			w.signal(2*time.Second, api.SignalRequest, api.Request{Kind: api.Cancel, ID: r.ID})
+		}
+	}
+	carried := w.continues(10 * time.Second).Carried
+	require.Len(t, carried.Shapes, 2)
+	for _, c := range carried.Queue {
+		memory := map[string]int64{"c-9": 10 << 20, "c-19": 20 << 20}[c.ID]
+		assert.Equal(t, memory, carried.Shapes[c.Shape].Memory)
+	}
+}
+
+func TestAFleetWithALongQueueContinuesAsNew(t *testing.T) {
+	const queued = 3000
+	carried := api.FleetCarried{Prepared: true, NextOrder: queued, Since: time.Now(), Shapes: []schedule.Shape{{Resources: schedule.Resources{MilliCPU: 1000}}}}
+	for k := range queued {
+		carried.Queue = append(carried.Queue, api.CarriedContainer{
+			ID: fmt.Sprintf("c-%d", k), Priority: -1, Order: int64(k + 1), Attempts: 3, Label: "./align with some arguments", QueuedMS: time.Now().UnixMilli(),
+		})
+	}
+	w := newWorld(t)
+	w.signal(time.Second, api.SignalRequest, api.Request{Kind: api.Cancel, ID: "c-7"})
+	w.after(2*time.Second, func() {
+		w.env.SetContinueAsNewSuggested(true)
+		w.env.SignalWorkflow(api.SignalRequest, api.Request{Kind: api.Cancel, ID: "c-8"})
+	})
+	w.env.SetStartWorkflowOptions(startOptions("fleet/default"))
+	w.env.ExecuteWorkflow(workflows.Fleet, api.FleetInput{Spec: fleetspec.Default("default"), Carried: &carried}, nil)
+	var again *workflow.ContinueAsNewError
+	require.ErrorAs(t, w.env.GetWorkflowError(), &again)
+	var in api.FleetInput
+	var packed []byte
+	require.NoError(t, converter.GetDefaultDataConverter().FromPayloads(again.Input, &in, &packed))
+	assert.Nil(t, in.Carried)
+
+	w2 := newWorld(t)
+	w2.after(time.Second, func() { assert.Equal(t, queued-1, query[api.FleetState](w2).Queued) })
+	w2.signal(2*time.Second, api.SignalRequest, api.Request{Kind: api.Cancel, ID: "c-8"})
+	w2.after(3*time.Second, func() {
+		assert.Equal(t, queued-2, query[api.FleetState](w2).Queued)
+		w2.env.SetContinueAsNewSuggested(true)
+		w2.env.SignalWorkflow(api.SignalRequest, api.Request{Kind: api.Cancel, ID: "c-9"})
+	})
+	w2.env.SetStartWorkflowOptions(startOptions("fleet/default"))
+	w2.env.ExecuteWorkflow(workflows.Fleet, in, packed)
+	require.ErrorAs(t, w2.env.GetWorkflowError(), &again)
+}
+
+func TestAnInstanceWhoseTagCanNotBeWrittenContinuesAsNew(t *testing.T) {
+	w := newWorld(t)
+	w.tagFails = true
+	w.signal(time.Second, api.SignalSetIdleBehavior, "hold")
+	w.after(time.Hour, func() { w.env.SetContinueAsNewSuggested(true) })
+	w.signal(2*time.Hour, api.SignalSetIdleBehavior, "hold")
+	w.signal(3*time.Hour, api.SignalDestroy, nil) // too late
+	w.env.ExecuteWorkflow(workflows.Instance, instanceInput())
+	assert.Equal(t, api.Run, next[api.InstanceInput](w).Carried.Tagged, "the next run tries again")
+}
