@@ -152,6 +152,42 @@ func (c *chaos) history(workflowID, runID string) (events []*historypb.HistoryEv
 	return events
 }
 
+// summary is an event of a history in a line. Workflow tasks are left out.
+func (c *chaos) summary(e *historypb.HistoryEvent) string {
+	kind := e.GetEventType().String()
+	if strings.HasPrefix(kind, "WorkflowTask") && e.GetWorkflowTaskFailedEventAttributes() == nil {
+		return ""
+	}
+	details := e.GetUserMetadata().GetSummary().GetData()
+	for _, payload := range e.GetWorkflowExecutionSignaledEventAttributes().GetInput().GetPayloads() {
+		details = append(details, payload.GetData()...)
+	}
+	at := e.GetEventTime().AsTime().Sub(c.began).Seconds()
+	return fmt.Sprintf("%6.1fs %4d %s %.300s %.500s", at, e.GetEventId(), kind, details, outcomeOf(e))
+}
+
+// outcomeOf says how an activity or a workflow ended, if the event is such an end.
+func outcomeOf(e *historypb.HistoryEvent) string {
+	switch {
+	case e.GetActivityTaskScheduledEventAttributes() != nil:
+		return e.GetActivityTaskScheduledEventAttributes().GetActivityType().GetName()
+	case e.GetActivityTaskStartedEventAttributes() != nil:
+		a := e.GetActivityTaskStartedEventAttributes()
+		return fmt.Sprintf("of %d, attempt %d by %s, after: %s", a.GetScheduledEventId(), a.GetAttempt(), a.GetIdentity(), a.GetLastFailure().GetMessage())
+	case e.GetActivityTaskCompletedEventAttributes() != nil:
+		a := e.GetActivityTaskCompletedEventAttributes()
+		return fmt.Sprintf("of %d: %s", a.GetScheduledEventId(), a.GetResult())
+	case e.GetActivityTaskFailedEventAttributes() != nil:
+		a := e.GetActivityTaskFailedEventAttributes()
+		return fmt.Sprintf("of %d: %s", a.GetScheduledEventId(), a.GetFailure().GetMessage())
+	case e.GetWorkflowExecutionCompletedEventAttributes() != nil:
+		return e.GetWorkflowExecutionCompletedEventAttributes().GetResult().String()
+	case e.GetWorkflowTaskFailedEventAttributes() != nil:
+		return e.GetWorkflowTaskFailedEventAttributes().GetFailure().GetMessage()
+	}
+	return ""
+}
+
 // dump prints what there is to know of a workflow: its state, what it tries right now,
 // and the end of its history.
 func (c *chaos) dump(workflowID string) {
@@ -170,9 +206,14 @@ func (c *chaos) dump(workflowID string) {
 			fmt.Fprintf(&text, "\n  pending %s, attempt %d, %s: %s", p.GetActivityType().GetName(), p.GetAttempt(), p.GetState(), p.GetLastFailure().GetMessage())
 		}
 	}
-	events := c.history(workflowID, "")
-	for _, e := range events[max(0, len(events)-25):] {
-		fmt.Fprintf(&text, "\n  %.900s", e)
+	for _, x := range c.executions(fmt.Sprintf("WorkflowId = %q", workflowID)) {
+		fmt.Fprintf(&text, "\n  run %s: %s", x.GetExecution().GetRunId(), x.GetStatus())
+		events := c.history(workflowID, x.GetExecution().GetRunId())
+		for _, e := range events[max(0, len(events)-60):] {
+			if line := c.summary(e); line != "" {
+				fmt.Fprintf(&text, "\n  %s", line)
+			}
+		}
 	}
 	c.Log(text.String())
 }

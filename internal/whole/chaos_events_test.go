@@ -19,8 +19,14 @@ import (
 
 // What happens to workers, to Temporal and to workflows.
 
-// handover is how long after a worker's death others have surely taken over.
-const handover = 25 * time.Second
+const (
+	// handover is how long after a worker's death others have surely taken over.
+	handover = 25 * time.Second
+	// adoption is how long after the termination of an instance's workflow the next one
+	// has surely found out what was on it: two syncs, which may fail, and some seconds
+	// until activities have ended.
+	adoption = 30 * time.Second
+)
 
 func (c *chaos) trouble(instance string, lasts time.Duration) {
 	now := time.Now()
@@ -189,6 +195,7 @@ func (c *chaos) terminateInstance(e event) {
 	}
 	c.say(e.kind, "%s", i.name)
 	c.killed[i.name] = true
+	c.trouble(i.name, adoption)
 	c.try(e.kind, func() error {
 		ctx, cancel := context.WithTimeout(c.Context(), chaosPatience)
 		defer cancel()

@@ -57,8 +57,7 @@ func (c *chaos) judgeContainers() {
 // tell prints what is known of a container.
 func (j judge) tell(k *contained, attempts []*seen) {
 	for _, s := range attempts {
-		j.Logf("container %s: %s on %s, process %d, from %s to %s (by itself: %v) %+v",
-			k.id, s.name, s.instance, s.pid, j.sinceBegan(s.start), j.sinceBegan(s.end), s.exited, j.fates[s.instance])
+		j.Logf("container %s: %s on %s, process %d, from %s to %s", k.id, s.name, s.instance, s.pid, j.sinceBegan(s.start), j.sinceBegan(s.end))
 	}
 	j.dump(k.run.GetID())
 	for _, s := range attempts {
@@ -68,6 +67,9 @@ func (j judge) tell(k *contained, attempts []*seen) {
 
 // sinceBegan is an uptime in the times that events are printed with.
 func (j judge) sinceBegan(up time.Duration) string {
+	if up == 0 {
+		return "an end that it has not seen"
+	}
 	return fmt.Sprintf("%.2fs", j.booted.Add(up).Sub(j.began).Seconds())
 }
 
@@ -99,10 +101,12 @@ func (j judge) startedOnce(k *contained, attempts []*seen) {
 func (j judge) excuse(s *seen) (why string, ok bool) {
 	ended := j.booted.Add(s.end)
 	why = "its instance is not known"
+	terminated := slices.ContainsFunc(j.fates[s.instance], func(f fate) bool { return f.terminated })
+	if terminated && j.wasWithoutFleet(j.booted.Add(s.start)) {
+		return "neither its instance's workflow nor its fleet knew of it any more", true
+	}
 	for _, f := range j.fates[s.instance] {
 		switch left := f.last; {
-		case f.terminated:
-			return "the workflow of its instance was terminated", true
 		case !left.NoticeAt.IsZero() && s.code != 0:
 			return "it was being killed for a spot notice", true
 		case left.Outcome == api.OutcomeDisappeared || hasAnyPrefix(left.Reason, "destroyed", "unreachable"):
@@ -148,7 +152,7 @@ func (j judge) result(k *contained, attempts []*seen) {
 	case k.cancelled && temporal.IsCanceledError(err):
 		j.counts["containers that were cancelled"]++
 		return
-	case errors.As(err, &failed) && failed.Type() == api.ErrorNoFleet && len(attempts) == 0 && j.wasWithoutFleet(k):
+	case errors.As(err, &failed) && failed.Type() == api.ErrorNoFleet && len(attempts) == 0 && j.wasWithoutFleet(k.submitted):
 		j.counts["containers that found no fleet"]++
 		return
 	default:
@@ -185,18 +189,16 @@ func from(text, other string) string {
 	return text[k:min(len(text), k+120)]
 }
 
-// wasWithoutFleet reports whether there was no fleet at a time after the container was
-// submitted.
-func (j judge) wasWithoutFleet(k *contained) bool {
-	return slices.ContainsFunc(j.fleetDown, func(t trouble) bool { return t.to.After(k.submitted) })
+// wasWithoutFleet reports whether there was no fleet at some time after that.
+func (j judge) wasWithoutFleet(after time.Time) bool {
+	return slices.ContainsFunc(j.fleetDown, func(t trouble) bool { return t.to.After(after) })
 }
 
 // forgotten returns how many starts of a container the fleet can't know of, because it
 // was created anew since.
 func (j judge) forgotten(k *contained, attempts []*seen) (n int) {
 	for _, s := range attempts {
-		began := j.booted.Add(s.start)
-		if slices.ContainsFunc(j.fleetDown, func(t trouble) bool { return t.to.After(began) }) {
+		if j.wasWithoutFleet(j.booted.Add(s.start)) {
 			n++
 		}
 	}
