@@ -108,12 +108,19 @@ func (r *remote) run(ctx context.Context, say, adopted func(string)) (api.RunCon
 // start has the runner start the container. The result has a How when it is not
 // running then.
 func (r *remote) start(ctx context.Context) (api.RunContainerResult, error) {
+	asking, enough := context.WithCancel(ctx)
+	defer enough()
+	placed := make(chan placement, 1)
+	go func() { placed <- r.placed(asking) }()
 	spec, wanted, err := r.containerSpec(ctx, r.in.Assignment)
 	if err != nil {
 		return api.RunContainerResult{}, fmt.Errorf("read the spec of container %s: %w", r.in.Assignment.Container, err)
 	}
 	if !wanted {
 		return api.RunContainerResult{How: api.Unwanted, Detail: "its workflow has closed"}, nil
+	}
+	if p := <-placed; p.err != nil || p.elsewhere != "" {
+		return api.RunContainerResult{How: p.how(), Detail: p.elsewhere}, p.err
 	}
 	input, err := json.Marshal(runnerSpec{
 		Command: spec.Command, Env: spec.Env, Image: spec.Image, Engine: r.in.Engine,
@@ -134,15 +141,20 @@ func (r *remote) start(ctx context.Context) (api.RunContainerResult, error) {
 // wants it, it is killed.
 func (r *remote) adopt(ctx context.Context) (api.RunContainerResult, error) {
 	id := r.in.Assignment.Container
+	known, err := r.AskStatus(ctx, api.AskInput{Fleet: r.in.Machine.Fleet, Container: id})
+	switch {
+	case err != nil && !undeliverable(err):
+		return api.RunContainerResult{}, err
+	case r.isElsewhere(known):
+		return r.killUnwanted(ctx)
+	case err == nil && known.State != "":
+		return api.RunContainerResult{WorkflowID: known.WorkflowID}, nil
+	}
 	for _, workflowID := range []string{"", id} {
 		runs, err := r.runs(ctx, api.WorkflowOf(id, workflowID))
 		if err != nil || runs {
 			return api.RunContainerResult{WorkflowID: workflowID}, err
 		}
-	}
-	known, err := r.AskStatus(ctx, api.AskInput{Fleet: r.in.Machine.Fleet, Container: id})
-	if err != nil || known.State != "" {
-		return api.RunContainerResult{WorkflowID: known.WorkflowID}, err
 	}
 	other, err := r.workflowCalled(ctx, r.in.Machine.Fleet, id)
 	if err != nil || other != "" {

@@ -53,7 +53,7 @@ TEMPORAL_API_KEY, TEMPORAL_TLS_*, and the CLI's configuration file and profiles.
 	flags.StringVar(&a.TaskQueue, "task-queue", cmp.Or(os.Getenv("DROVER_TASK_QUEUE"), api.DefaultTaskQueue), "task queue of drover's workers (DROVER_TASK_QUEUE)")
 	flags.StringVarP(&a.Format, "output", "o", cli.FormatTable, "how to show things: table or json")
 	root.AddCommand(a.devCommand(), a.runCommand(), a.psCommand(), a.waitCommand(), a.logsCommand(), a.cancelCommand(),
-		a.instanceCommand(), a.fleetCommand(), a.versionCommand())
+		a.instanceCommand(), a.fleetCommand(), a.simulateCommand(), a.versionCommand())
 	complete(root, "output", func(context.Context, *cli.Session) ([]string, error) { return nil, nil }, a)
 	return root
 }

@@ -3,6 +3,9 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
+	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/spf13/cobra"
@@ -10,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"drover/internal/cli"
+	"drover/internal/simulate"
 )
 
 // drover runs a command that needs no Temporal.
@@ -39,6 +43,14 @@ func TestWrongUsageIsOneLineAndStatus2(t *testing.T) {
 		{[]string{"version", "-o", "xml"}, "drover: -o: \"xml\" is not allowed: table or json\n"},
 		{[]string{"logs", "-f", "c-1", "-o", "json"}, "drover: logs: -f and -o json exclude each other: output that comes is shown as it is\n"},
 		{[]string{"fleet", "apply"}, "drover: fleet apply: there is no file; say which: drover fleet apply -f FILE\n"},
+		{[]string{"simulate", "-f", "fleet.yaml"}, "drover: simulate: accepts 1 arg(s), received 0; usage: drover simulate -f FILE WORKLOAD.csv [flags]\n"},
+		{[]string{"simulate", "w.csv"}, "drover: simulate: there is no fleet; say which: drover simulate -f FILE WORKLOAD.csv\n"},
+		{[]string{"simulate", "-f", "-", "-"}, "drover: simulate: the fleet and the workload can't both be stdin\n"},
+		{simulating("--quota", "-1"), "drover: --quota: -1 is not allowed: a number of instances, or 0 for no limit\n"},
+		{simulating("--capacity", "huge=3"), "drover: --capacity: \"huge\" is no instance type of fleet general; allowed: small, small-spot, medium, medium-spot, large, large-spot, memory\n"},
+		{simulating("--every", "-1s"), "drover: --every: -1s is not allowed: a duration such as 1h\n"},
+		{simulating("--every", "1ms"), "drover: --every: 1ms is not allowed: it would give 1944000 rows, more than 100000\n"},
+		{simulating("-o", "xml"), "drover: -o: \"xml\" is not allowed: table or json\n"},
 	} {
 		_, stderr, code := drover(c.args...)
 		assert.Equal(t, c.says, stderr, "%v", c.args)
@@ -47,6 +59,68 @@ func TestWrongUsageIsOneLineAndStatus2(t *testing.T) {
 	_, stderr, code := drover("run", "--memory", "4XB", "--", "true")
 	assert.Equal(t, cli.ExitUsage, code)
 	assert.Contains(t, stderr, `"4XB" is not a size`)
+}
+
+// simulating is the command line of a simulation of the burst.
+func simulating(flags ...string) []string {
+	return append([]string{"simulate", "-f", "../examples/fleets/general.yaml", "../examples/workloads/burst.csv"}, flags...)
+}
+
+func TestASimulationIsShownToAPerson(t *testing.T) {
+	stdout, stderr, code := drover(simulating("--every", "10m", "--quota", "32")...)
+	assert.Zero(t, code)
+	assert.Empty(t, stderr)
+	assert.Equal(t, `fleet general: 256 containers, 256 finished, in 1h1m
+the cloud refused 8 create requests
+
+WAIT  STARTED  MIN   MEDIAN  P95    MAX
+all   256      1m2s  16m8s   46m6s  46m8s
+
+TYPE   CREATED  PEAK  HOURS  PAID  BUSY        IDLE         BOOTING      SHUTDOWN
+small  32       32    33.2   2.82  2.72 (97%)  0.0453 (2%)  0.0453 (2%)  0.0076 (0%)
+
+utilization: 97% of the 66.3 vCPU hours that are paid for
+
+FROM   INSTANCES  RUNNING  WAITING  PAID    VCPUS  USED  █ USED  ░ PAID FOR AND NOT USED
+00:00  31.8       57.1     256      0.4501  64     90%   ███████████████████████████████████▊░░░░
+00:10  32.0       64.0     192      0.4533  64     100%  ████████████████████████████████████████
+00:20  32.0       64.0     128      0.4533  64     100%  ████████████████████████████████████████
+00:30  32.0       64.0     128      0.4533  64     100%  ████████████████████████████████████████
+00:40  32.0       64.0     64       0.4533  64     100%  ████████████████████████████████████████
+00:50  32.0       64.0     0        0.4533  64     100%  ████████████████████████████████████████
+01:00  31.1       29.8     0        0.1014  62     48%   ██████████████████▋░░░░░░░░░░░░░░░░░░░░
+`, stdout)
+	guide, err := os.ReadFile("../docs/sizing.md")
+	require.NoError(t, err)
+	assert.Contains(t, string(guide), stdout, "docs/sizing.md shows what drover simulate prints")
+}
+
+func TestASimulationIsJSONAndAPicture(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "burst.svg")
+	stdout, _, code := drover(simulating("-o", "json", "--chart", file)...)
+	assert.Zero(t, code)
+	var result simulate.Result
+	require.NoError(t, json.Unmarshal([]byte(stdout), &result))
+	assert.Equal(t, 256, result.Containers.Finished)
+	assert.InDelta(t, 1874, result.Makespan, 1e-6)
+	assert.NotEmpty(t, result.Timeline)
+	svg, err := os.ReadFile(file)
+	require.NoError(t, err)
+	assert.Contains(t, string(svg), "<svg ")
+}
+
+func TestWhatASimulationCantReadIsOneLineAndStatus1(t *testing.T) {
+	bad := filepath.Join(t.TempDir(), "bad.csv")
+	require.NoError(t, os.WriteFile(bad, []byte("submit,run_time\n1,soon\n"), 0o600))
+	_, stderr, code := drover("simulate", "-f", "../examples/fleets/general.yaml", bad)
+	assert.Equal(t, cli.ExitFailure, code)
+	assert.Equal(t, "drover: "+bad+":2: run_time: \"soon\" is not how long it runs; allowed: seconds or a duration, such as 90 or 1h30m\n", stderr)
+	_, stderr, code = drover("simulate", "-f", "../examples/fleets/general.yaml", "/does/not/exist.csv")
+	assert.Equal(t, cli.ExitFailure, code)
+	assert.Equal(t, "drover: workload: open /does/not/exist.csv: no such file or directory\n", stderr)
+	_, stderr, code = drover(simulating("--chart", "/does/not/exist/burst.svg")...)
+	assert.Equal(t, cli.ExitFailure, code)
+	assert.Contains(t, stderr, "drover: --chart: open /does/not/exist/burst.svg")
 }
 
 func TestWithoutTemporalItSaysWhatToDo(t *testing.T) {

@@ -97,9 +97,13 @@ func (c *container) ask(ctx workflow.Context, summary string, request api.Reques
 	c.requests++
 	c.asking++
 	defer func() { c.asking-- }()
+	content, err := json.Marshal(request)
+	if err != nil {
+		return err
+	}
 	in := api.SubmitInput{
 		Fleet: c.spec.Fleet, Request: request,
-		RequestID: fmt.Sprintf("%s/%d", c.info.WorkflowExecution.RunID, c.requests),
+		RequestID: requestID(c.info.WorkflowExecution.RunID, int64(c.requests), content),
 	}
 	ctx = workflow.WithLocalActivityOptions(ctx, localOptions(summary))
 	return workflow.ExecuteLocalActivity(ctx, api.SubmitActivity, in).Get(ctx, nil)
@@ -142,8 +146,7 @@ func (c *container) follow(ctx, outer workflow.Context) {
 // mustContinue reports whether this run has grown so long that the next must take
 // over, and can.
 func (c *container) mustContinue(ctx workflow.Context) bool {
-	long := workflow.GetInfo(ctx).GetContinueAsNewSuggested() || c.received > 5000
-	return long && c.asking == 0
+	return isLong(ctx, c.received) && c.asking == 0
 }
 
 // continueAsNew starts this workflow's next run, which carries on where this one is.

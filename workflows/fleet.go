@@ -70,7 +70,9 @@ type fleet struct {
 type member struct {
 	schedule.Container
 	attempts int // allowed
-	attempt  int // made, the present one included
+	attempt  int // the number of the present one
+	highest  int // number of an attempt
+	used     int // up, the present one included
 	queuedAt time.Time
 	sentAt   time.Time // to its instance
 	label    string
@@ -195,9 +197,7 @@ func (f *fleet) prepareAgain(ctx workflow.Context, was fleetspec.Spec, failed bo
 // mustContinue reports whether this run has grown so long that the next must take
 // over, and can.
 func (f *fleet) mustContinue(ctx workflow.Context) bool {
-	info := workflow.GetInfo(ctx)
-	long := info.GetContinueAsNewSuggested() || f.received > 8000
-	return long && workflow.AllHandlersFinished(ctx)
+	return isLong(ctx, f.received) && workflow.AllHandlersFinished(ctx)
 }
 
 // continueAsNew starts this workflow's next run, which carries on where this one is.

@@ -150,7 +150,9 @@ func (f *fleet) assign(ctx workflow.Context, created []string) {
 	for _, a := range f.decision.Assign {
 		c, m := f.byID[a.Container], f.byName[a.Instance]
 		c.Binding, c.Instance, c.sentAt = schedule.Running, a.Instance, workflow.Now(ctx)
-		c.attempt++
+		c.highest++
+		c.attempt = c.highest
+		c.used++
 		m.containers++
 		m.Orders.Run = append(m.Orders.Run, f.assignment(c, m))
 	}
@@ -159,7 +161,7 @@ func (f *fleet) assign(ctx workflow.Context, created []string) {
 // assignment is the present attempt of a container on an instance.
 func (f *fleet) assignment(c *member, m *machine) api.Assignment {
 	return api.Assignment{
-		Container: c.ID, WorkflowID: c.workflow, Attempt: c.attempt, Label: c.label, QueuedAt: c.queuedAt,
+		Container: c.ID, WorkflowID: c.workflow, Attempt: c.attempt, Count: c.used, Label: c.label, QueuedAt: c.queuedAt,
 		Share: share(f.shapes[c.Shape], f.instanceType(m.Type)),
 	}
 }
@@ -230,7 +232,7 @@ func (f *fleet) missing(m *machine, message api.Message) {
 	}
 	m.Leaving, f.news = true, true
 	for _, a := range orders.Run {
-		f.takeBack(m, a.Container)
+		f.takeBack(m, a.Container, a.Attempt)
 	}
 }
 

@@ -19,17 +19,17 @@ func (f *fleet) requeue(c *member) {
 	c.Binding, c.Instance = schedule.Queued, ""
 }
 
-// takeBack queues again what an instance was given and did not start.
-func (f *fleet) takeBack(m *machine, id string) {
+// takeBack queues an attempt again that an instance was given and did not start.
+func (f *fleet) takeBack(m *machine, id string, attempt int) {
 	c := f.byID[id]
 	switch {
-	case c == nil || c.Instance != m.Name || c.Binding != schedule.Running:
+	case c == nil || c.Instance != m.Name || c.Binding != schedule.Running || c.attempt != attempt:
 	case c.cancel:
 		f.totals.Cancelled++
 		f.remove(c)
 		f.tell(api.WorkflowOf(c.ID, c.workflow), api.Outcome{Cancelled: true})
 	default:
-		c.attempt--
+		c.used--
 		f.requeue(c)
 	}
 }
@@ -62,7 +62,7 @@ func (f *fleet) addInstance(name, instanceType string) *machine {
 // arrived was not started there.
 func (f *fleet) removeInstance(m *machine) {
 	for _, c := range slices.Clone(f.containers) {
-		f.takeBack(m, c.ID)
+		f.takeBack(m, c.ID, c.attempt)
 		if c.Instance == m.Name && c.Binding == schedule.Assigned {
 			f.requeue(c)
 		}

@@ -99,7 +99,7 @@ func (f *fleet) cancel(c *member, r api.Request) {
 	case !c.cancel:
 		c.cancel = true
 		if m := f.byName[c.Instance]; m != nil {
-			m.Orders.Kill = append(m.Orders.Kill, c.ID)
+			m.Orders.Kill = append(m.Orders.Kill, f.assignment(c, m).OnInstance())
 		}
 	}
 }
@@ -120,10 +120,29 @@ func (f *fleet) report(ctx workflow.Context, r api.Report) {
 		m = f.addInstance(r.Instance, r.Type)
 		m.Heard = true
 	}
-	if r.Incarnation < m.Incarnation || r.Incarnation == m.Incarnation && r.Seq <= m.ReportSeq {
+	if r.Incarnation < m.Incarnation {
 		return
 	}
+	if r.Incarnation > m.Incarnation || r.Seq >= m.ReportSeq {
+		f.seen(ctx, m, r)
+	}
+	for _, ended := range r.Ended {
+		f.ended(m, ended)
+	}
+	for _, name := range r.Refused {
+		if id, attempt, err := api.ParseOnInstance(name); err == nil {
+			f.takeBack(m, id, attempt)
+		}
+	}
+	if r.Gone {
+		f.removeInstance(m)
+	}
+}
+
+// seen takes in where an instance stands, as its latest report says.
+func (f *fleet) seen(ctx workflow.Context, m *machine, r api.Report) {
 	m.Incarnation, m.ReportSeq, m.OrdersSeq = r.Incarnation, r.Seq, max(m.OrdersSeq, r.OrdersSeen)
+	m.Type = r.Type // what was bought, whatever a workflow task that failed had decided
 	m.reported = m.reported || r.Listed
 	if r.CloudID != "" && !m.Accepted {
 		m.Accepted = true
@@ -142,15 +161,6 @@ func (f *fleet) report(ctx workflow.Context, r api.Report) {
 	}
 	m.strangers = r.Running
 	f.claim(m)
-	for _, ended := range r.Ended {
-		f.ended(m, ended)
-	}
-	for _, id := range r.Refused {
-		f.takeBack(m, id)
-	}
-	if r.Gone {
-		f.removeInstance(m)
-	}
 }
 
 // claim binds the containers that an instance says it runs, and that this fleet, when
@@ -164,7 +174,8 @@ func (f *fleet) claim(m *machine) {
 			return false
 		}
 		if c.Binding != schedule.Running {
-			c.Binding, c.Instance, c.attempt = schedule.Running, m.Name, max(c.attempt, attempt)
+			c.Binding, c.Instance, c.attempt = schedule.Running, m.Name, attempt
+			c.highest, c.used = max(c.highest, attempt), max(c.used, 1)
 			m.containers++
 		}
 		return true
@@ -178,11 +189,8 @@ func (f *fleet) refused(ctx workflow.Context, m *machine, r api.CreateRefusal) {
 	case "quota":
 		f.learnt.QuotaRefused(f.accepted(), now)
 	case "capacity":
-		scope := schedule.Scope(r.Scope)
-		if scope == schedule.ScopeGroup {
-			scope = schedule.ScopeType // a spec names no groups
-		}
-		f.learnt.CapacityRefused(scope, m.Type, r.Message, now)
+		scope, name := f.instanceType(m.Type).RuledOut(schedule.Scope(r.Scope))
+		f.learnt.CapacityRefused(scope, name, r.Message, now)
 	case "rate-limit":
 		until := r.RetryAt
 		if until.IsZero() {
@@ -202,7 +210,7 @@ func (f *fleet) refused(ctx workflow.Context, m *machine, r api.CreateRefusal) {
 // container is queued again in its old place, as long as it has attempts left.
 func (f *fleet) ended(m *machine, e api.Ended) {
 	c := f.byID[e.Container]
-	if c == nil || c.Instance != m.Name || c.attempt != e.Attempt && !e.Adopted {
+	if c == nil || c.Instance != m.Name || c.Binding != schedule.Running || c.attempt != e.Attempt {
 		return
 	}
 	to := api.WorkflowOf(c.ID, c.workflow)
@@ -217,11 +225,11 @@ func (f *fleet) ended(m *machine, e api.Ended) {
 	case c.cancel:
 		f.totals.Cancelled++
 		f.remove(c)
-		f.tell(to, api.Outcome{Cancelled: true, Story: fmt.Sprintf("cancelled; attempt %d on %s: %s%s", c.attempt, m.Name, e.How, because(e.Detail))})
+		f.tell(to, api.Outcome{Cancelled: true, Story: fmt.Sprintf("cancelled; attempt %d on %s: %s%s", c.used, m.Name, e.How, because(e.Detail))})
 		return
 	}
-	story := append(f.stories[c.ID], fmt.Sprintf("attempt %d on %s: %s%s", c.attempt, m.Name, e.How, because(e.Detail)))
-	if c.attempt >= c.attempts {
+	story := append(f.stories[c.ID], fmt.Sprintf("attempt %d on %s: %s%s", c.used, m.Name, e.How, because(e.Detail)))
+	if c.used >= c.attempts {
 		f.totals.Failed++
 		f.remove(c)
 		f.tell(to, api.Outcome{Failed: strings.Join(story, "; ")})

@@ -110,7 +110,7 @@ func (f *fleet) describe(c *member) api.ContainerState {
 	s := api.ContainerState{
 		ID: c.ID, Fleet: f.spec.Name, Instance: c.Instance, Command: c.label, Priority: c.Priority,
 		QueuedAt: api.Time{Time: c.queuedAt}, StartedAt: api.Time{Time: c.sentAt}, State: api.ContainerQueued,
-		WorkflowID: c.workflow,
+		WorkflowID: c.workflow, Attempt: c.attempt,
 	}
 	switch {
 	case c.Binding == schedule.Running && c.cancel:
@@ -147,7 +147,7 @@ func (f *fleet) pack() api.FleetCarried {
 	}
 	for _, c := range f.containers {
 		p := api.CarriedContainer{
-			ID: c.ID, Shape: c.Shape, Priority: c.Priority, Order: c.Order, Attempts: c.attempts, Attempt: c.attempt,
+			ID: c.ID, Shape: c.Shape, Priority: c.Priority, Order: c.Order, Attempts: c.attempts, Attempt: c.attempt, Used: c.used, Highest: c.highest,
 			QueuedMS: milliseconds(c.queuedAt), SentMS: milliseconds(c.sentAt), Label: c.label, Workflow: c.workflow, Cancel: c.cancel,
 		}
 		if c.Binding == schedule.Running {
@@ -175,7 +175,7 @@ func (f *fleet) unpack(carried api.FleetCarried) {
 	for _, p := range carried.Queue {
 		c := &member{
 			Container: schedule.Container{ID: p.ID, Shape: p.Shape, Priority: p.Priority, Order: p.Order, Instance: p.Instance},
-			attempts:  p.Attempts, attempt: p.Attempt, queuedAt: fromMilliseconds(p.QueuedMS), sentAt: fromMilliseconds(p.SentMS),
+			attempts:  p.Attempts, attempt: p.Attempt, used: p.Used, highest: p.Highest, queuedAt: fromMilliseconds(p.QueuedMS), sentAt: fromMilliseconds(p.SentMS),
 			label: p.Label, workflow: p.Workflow, cancel: p.Cancel, at: -1,
 		}
 		if m := f.byName[p.Instance]; m != nil {

@@ -129,7 +129,7 @@ func (f *fleet) placedAgain(m *machine) {
 		}
 		m.Orders.Resume = append(m.Orders.Resume, f.assignment(c, m))
 		if c.cancel {
-			m.Orders.Kill = append(m.Orders.Kill, c.ID)
+			m.Orders.Kill = append(m.Orders.Kill, f.assignment(c, m).OnInstance())
 		}
 	}
 }

@@ -232,10 +232,11 @@ func TestOrdersToAnInstanceThatIsGoneAreTakenBack(t *testing.T) {
 	w.up(2*time.Second, 0)
 	w.after(3*time.Second, func() { lost = false })
 	w.up(10*time.Second, 1)
-	w.reportFrom(15*time.Second, 1, 2, api.Report{State: api.StateIdle, CloudID: "i-1", Ended: []api.Ended{{Container: "c-1", Attempt: 1, How: api.Exited}}})
+	w.reportFrom(15*time.Second, 1, 2, api.Report{State: api.StateIdle, CloudID: "i-1", Ended: []api.Ended{{Container: "c-1", Attempt: 2, How: api.Exited}}})
 	w.deleted(time.Minute)
 	w.manage(nil)
-	assert.Equal(t, []string{"c-1#1"}, w.ordered(), "no attempt was used up")
+	assert.Equal(t, []string{"c-1#2"}, w.ordered())
+	assert.Equal(t, 1, w.orders[0].Run[0].Count, "no attempt was used up")
 }
 
 func TestASpecIsRefusedOrAppliedWhole(t *testing.T) {
@@ -279,7 +280,7 @@ func TestAFreshFleetAdoptsWhatTheCloudHas(t *testing.T) {
 		assert.Equal(t, "default-old", w.containers()[0].Instance)
 		assert.Empty(t, w.ordered(), "it is not started a second time")
 	})
-	w.reportFrom(6*time.Second, 0, 9, api.Report{State: api.StateIdle, CloudID: "i-old", Ended: []api.Ended{{Container: "c-1", Attempt: 1, Adopted: true, How: api.Exited}}})
+	w.reportFrom(6*time.Second, 0, 9, api.Report{State: api.StateIdle, CloudID: "i-old", Ended: []api.Ended{{Container: "c-1", Attempt: 1, How: api.Exited}}})
 	w.deleted(time.Minute)
 	state := w.manage(nil)
 	assert.EqualValues(t, 1, state.Totals.Exited)

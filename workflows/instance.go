@@ -65,6 +65,7 @@ type instance struct {
 	busyCost  float64
 
 	mail       outbox
+	had        []string // attempts that ended last: they are not started again
 	ordersSeen int64
 	ordersFrom string // which fleet's they are
 	continues  bool

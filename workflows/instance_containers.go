@@ -109,7 +109,7 @@ func (i *instance) ran(ctx workflow.Context, a *attempt, r api.RunContainerResul
 		i.mail.outcome(api.WorkflowOf(a.Container, a.WorkflowID+r.WorkflowID), api.Outcome{Result: &api.ContainerResult{
 			ExitCode: r.ExitCode, Output: r.Output, OutputTruncated: r.OutputTruncated, Error: r.Detail,
 			Instance: i.state.Name, CloudID: i.state.CloudID, InstanceType: i.state.Type,
-			Attempts: a.Attempt, QueuedAt: api.Time{Time: a.QueuedAt},
+			Attempts: max(a.Count, 1), QueuedAt: api.Time{Time: a.QueuedAt},
 			StartedAt: api.Time{Time: r.StartedAt}, FinishedAt: api.Time{Time: r.FinishedAt},
 			Cost: i.state.Price * took.Hours() * a.Share,
 		}})
@@ -118,9 +118,15 @@ func (i *instance) ran(ctx workflow.Context, a *attempt, r api.RunContainerResul
 	i.end(ctx, a, api.Ended{How: r.How, Detail: r.Detail})
 }
 
+// hadAtMost is how many ended attempts are remembered. Orders come again within seconds,
+// if at all.
+const hadAtMost = 500
+
 // end takes an attempt off the instance and tells the fleet.
 func (i *instance) end(ctx workflow.Context, a *attempt, ended api.Ended) {
-	ended.Container, ended.Attempt, ended.Adopted = a.Container, a.Attempt, a.Adopted
+	ended.Container, ended.Attempt = a.Container, a.Attempt
+	i.had = append(i.had, a.OnInstance())
+	i.had = i.had[max(0, len(i.had)-hadAtMost):]
 	i.attempts = slices.DeleteFunc(i.attempts, func(b *attempt) bool { return b == a })
 	i.mail.ended = append(i.mail.ended, ended)
 	now := workflow.Now(ctx)
@@ -132,26 +138,27 @@ func (i *instance) end(ctx workflow.Context, a *attempt, ended api.Ended) {
 	i.report()
 }
 
-// kill ends a container with SIGTERM, again and again, or gives it up.
-func (i *instance) kill(ctx workflow.Context, id string) {
-	i.killWithin(ctx, id, i.in.Spec.Timeouts.Term.D())
+// kill ends an attempt of a container, by the runner's name for it, with SIGTERM, again
+// and again, or gives it up.
+func (i *instance) kill(ctx workflow.Context, name string) {
+	i.killWithin(ctx, name, i.in.Spec.Timeouts.Term.D())
 }
 
-func (i *instance) killWithin(ctx workflow.Context, id string, term time.Duration) {
-	at := slices.IndexFunc(i.attempts, func(a *attempt) bool { return a.Container == id })
+func (i *instance) killWithin(ctx workflow.Context, name string, term time.Duration) {
+	at := slices.IndexFunc(i.attempts, func(a *attempt) bool { return a.OnInstance() == name })
 	if at < 0 || i.attempts[at].killing {
 		return
 	}
 	a := i.attempts[at]
 	a.killing = true
-	workflow.GoNamed(ctx, "kill "+id, func(ctx workflow.Context) {
+	workflow.GoNamed(ctx, "kill "+name, func(ctx workflow.Context) {
 		ctx, _ = workflow.NewDisconnectedContext(ctx)
 		i.await(ctx, func() bool { return i.listed || !slices.Contains(i.attempts, a) })
 		in := api.KillInput{
 			Machine: i.machine, Assignment: a.Assignment,
 			Interval: i.in.Spec.Timeouts.Signal, Timeout: fleetspec.Duration(term),
 		}
-		options := activityOptions("kill container "+id, term+time.Minute)
+		options := activityOptions("kill container "+name, term+time.Minute)
 		options.HeartbeatTimeout = heartbeatTimeout
 		var ended bool
 		err := workflow.ExecuteActivity(workflow.WithActivityOptions(i.runs, options), api.KillContainerActivity, in).Get(ctx, &ended)
@@ -177,8 +184,8 @@ func (i *instance) noticed(ctx workflow.Context, at time.Time) {
 	i.state.NoticeAt = api.Time{Time: at}
 	i.drain(ctx, fmt.Sprintf("the provider takes it at %s", stamp(i.state.NoticeAt)))
 	left := max(at.Sub(workflow.Now(ctx)), time.Second)
-	for _, id := range i.known() {
-		i.killWithin(ctx, id, left)
+	for _, name := range i.names() {
+		i.killWithin(ctx, name, left)
 	}
 	i.report()
 }

@@ -149,7 +149,7 @@ func (i *instance) orderDestroy(ctx workflow.Context, order api.Destroy) {
 	i.changed(ctx)
 }
 
-// takeOrders carries out what the fleet says. Messages that were seen are dropped.
+// takeOrders carries out what the fleet says, unless it has been.
 func (i *instance) takeOrders(ctx workflow.Context, data json.RawMessage) error {
 	var orders api.Orders
 	if err := json.Unmarshal(data, &orders); err != nil {
@@ -159,30 +159,27 @@ func (i *instance) takeOrders(ctx workflow.Context, data json.RawMessage) error 
 		i.ordersFrom, i.ordersSeen = orders.Fleet, 0
 		i.report()
 	}
-	if orders.Seq <= i.ordersSeen {
-		return nil
-	}
-	i.ordersSeen = orders.Seq
+	i.ordersSeen = max(i.ordersSeen, orders.Seq)
 	for _, a := range orders.Run {
-		if slices.Contains(i.known(), a.Container) {
+		switch {
+		case slices.Contains(i.had, a.OnInstance()):
+		case slices.Contains(i.known(), a.Container):
 			i.report() // a fleet that was created anew learns that it runs
-			continue
-		}
-		if i.takesContainers() {
+		case i.takesContainers():
 			i.start(ctx, a)
-			continue
+		default:
+			i.mail.refused = append(i.mail.refused, a.OnInstance())
+			i.report()
 		}
-		i.mail.refused = append(i.mail.refused, a.Container)
-		i.report()
 	}
 	for _, a := range orders.Resume {
-		if !slices.Contains(i.known(), a.Container) {
+		if !slices.Contains(i.known(), a.Container) && !slices.Contains(i.had, a.OnInstance()) {
 			i.resume(ctx, a)
 		}
 		i.report()
 	}
-	for _, id := range orders.Kill {
-		i.kill(ctx, id)
+	for _, name := range orders.Kill {
+		i.kill(ctx, name)
 	}
 	if orders.Drain != "" {
 		i.drain(ctx, orders.Drain)

@@ -39,8 +39,8 @@ func (i *instance) reattach(ctx workflow.Context, c *api.InstanceCarried) {
 		a.givenUp = slices.Contains(c.GivenUp, a.Container)
 		a.killing = a.givenUp
 	}
-	for _, id := range c.Killing {
-		i.kill(ctx, id)
+	for _, name := range c.Killing {
+		i.kill(ctx, name)
 	}
 }
 

@@ -37,7 +37,9 @@ func TestTheIdleTimeoutStartsAnewAfterEachContainer(t *testing.T) {
 	w := newWorld(t)
 	w.run = exits(0)
 	for k := range 5 {
-		w.order(time.Duration(k)*50*time.Second+time.Second, int64(k+1), api.Orders{Run: []api.Assignment{assignment("c-1")}})
+		next := assignment("c-1")
+		next.Attempt = k + 1
+		w.order(time.Duration(k)*50*time.Second+time.Second, int64(k+1), api.Orders{Run: []api.Assignment{next}})
 	}
 	state := w.live()
 	assert.InDelta(t, 4*50+1+60, state.GoneAt.Sub(state.CreatedAt.Time).Seconds(), 3)
@@ -182,14 +184,14 @@ func TestAnInstanceThatDisappearsLosesItsContainers(t *testing.T) {
 	assert.Equal(t, "disappeared: default-abc is terminated: spot", state.Reason)
 }
 
-func TestOrdersThatWereSeenAreDropped(t *testing.T) {
+func TestOrdersThatComeAgainAreCarriedOutOnceAndWhatIsNewInThemToo(t *testing.T) {
 	w := newWorld(t)
 	w.run = exits(0)
-	for _, d := range []time.Duration{5 * time.Second, 6 * time.Second} {
-		w.order(d, 1, api.Orders{Run: []api.Assignment{assignment("c-1")}})
-	}
+	w.order(5*time.Second, 1, api.Orders{Run: []api.Assignment{assignment("c-1")}})
+	w.order(6*time.Second, 1, api.Orders{Run: []api.Assignment{assignment("c-1"), assignment("c-2")}})
 	w.live()
-	assert.Len(t, w.ended(), 1)
+	assert.Equal(t, []api.Ended{{Container: "c-1", Attempt: 1, How: api.Exited}, {Container: "c-2", Attempt: 1, How: api.Exited}}, w.ended())
+	assert.Len(t, w.outcomes["container/c-1"], 1)
 }
 
 func TestInvalidSignalsAreIgnoredAndSaid(t *testing.T) {
@@ -294,7 +296,6 @@ func TestAFoundInstanceIsAdoptedWithWhatRunsOnIt(t *testing.T) {
 	assert.NotContains(t, w.did, "create")
 	assert.Equal(t, "idle for 1m0s", state.Reason)
 	assert.Equal(t, 3, w.outcomes["container/c-1"][0].Result.ExitCode)
-	assert.True(t, w.ended()[0].Adopted)
 }
 
 func TestAFoundInstanceStaysUnknownWhileItsBootProbeFailsAndContainersRun(t *testing.T) {

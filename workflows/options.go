@@ -50,6 +50,16 @@ func letOthersRun(ctx workflow.Context) {
 	}
 }
 
+// isLong reports whether a run of a workflow that has received so many signals should
+// continue as new: long before the server's limits. The server refuses that when a
+// signal has come in since the workflow task began, and then the whole history is
+// replayed for the next try; a long one takes longer than the pause between two
+// signals, and would never get through.
+func isLong(ctx workflow.Context, received int) bool {
+	info := workflow.GetInfo(ctx)
+	return info.GetContinueAsNewSuggested() || info.GetCurrentHistoryLength() > 2000 || received > 500
+}
+
 // heartbeatTimeout is how long after a worker's sudden death its activities are given
 // to another.
 const heartbeatTimeout = 20 * time.Second

@@ -3,6 +3,7 @@ package workflows
 import (
 	"encoding/json"
 	"fmt"
+	"hash/fnv"
 	"time"
 
 	"go.temporal.io/sdk/temporal"
@@ -33,9 +34,17 @@ func (p *post) add(workflowID, signal string, payload any) {
 		panic(fmt.Sprintf("%T can't be encoded: %v", payload, err)) // a programming error: fails the workflow task
 	}
 	p.messages = append(p.messages, api.Message{
-		WorkflowID: workflowID, Signal: signal, Payload: data,
-		RequestID: fmt.Sprintf("%s/%d/%d", p.run, p.seq, len(p.messages)),
+		WorkflowID: workflowID, Signal: signal, Payload: data, RequestID: requestID(p.run, p.seq, data),
 	})
+}
+
+// requestID names a message by its content, too. A local activity may have sent what its
+// workflow task, which then failed, does not say again: the next try of the task knows
+// more, and what it says must not be taken for the same.
+func requestID(run string, seq int64, content []byte) string {
+	sum := fnv.New64a()
+	_, _ = sum.Write(content) // a hash never fails
+	return fmt.Sprintf("%s/%d/%x", run, seq, sum.Sum64())
 }
 
 // deliver sends the messages through a local activity, which is tried until each one

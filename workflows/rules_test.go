@@ -297,3 +297,47 @@ func TestReportsOfAnEarlierWorkflowOfAnInstanceAreOutOfDate(t *testing.T) {
 	report(2*time.Minute, api.Report{Incarnation: 2, Seq: 2, State: api.StateGone, Gone: true})
 	w.manage(nil)
 }
+
+func TestReportsThatComeAgainAreTakenInOnceAndWhatIsNewInThemToo(t *testing.T) {
+	w := newWorld(t)
+	for _, id := range []string{"c-1", "c-2"} {
+		w.signal(time.Second, api.SignalRequest, request(id))
+	}
+	w.up(2*time.Second, 0)
+	running := []string{"c-1", "c-2"}
+	// The workflow task that sent this has failed, and its next try knew more.
+	w.reportFrom(10*time.Second, 0, 5, api.Report{State: api.StateRunning, CloudID: "i-0", Running: running, Ended: []api.Ended{{Container: "c-1", Attempt: 1, How: api.Lost}}})
+	w.reportFrom(11*time.Second, 0, 6, api.Report{State: api.StateIdle, CloudID: "i-0"})
+	w.reportFrom(12*time.Second, 0, 5, api.Report{
+		State: api.StateRunning, CloudID: "i-0", Running: running,
+		Ended: []api.Ended{{Container: "c-1", Attempt: 1, How: api.Lost}, {Container: "c-2", Attempt: 1, How: api.Exited}},
+	})
+	w.after(20*time.Second, func() {
+		state := query[api.FleetState](w)
+		assert.EqualValues(t, 1, state.Totals.Retried, "c-1 is lost once")
+		assert.EqualValues(t, 1, state.Totals.Exited, "that c-2 has ended came with a number that had been seen")
+		assert.Equal(t, api.StateIdle, state.Instances[0].State, "where it stands is what the latest said")
+		assert.Equal(t, []string{"c-1#1", "c-2#1", "c-1#2"}, w.ordered())
+	})
+	w.reportFrom(30*time.Second, 0, 7, api.Report{State: api.StateIdle, CloudID: "i-0", Ended: []api.Ended{{Container: "c-1", Attempt: 2, How: api.Exited}}})
+	w.deleted(time.Minute)
+	w.manage(nil)
+}
+
+func TestAnAttemptThatWasRefusedOnceIsNotTakenBackTwice(t *testing.T) {
+	w := newWorld(t)
+	w.signal(time.Second, api.SignalRequest, request("c-1"))
+	w.up(2*time.Second, 0)
+	for k, d := range []time.Duration{10 * time.Second, 20 * time.Second} { // the second comes late, again
+		w.reportFrom(d, 0, int64(k+2), api.Report{State: api.StateIdle, CloudID: "i-0", Refused: []string{"c-1"}})
+	}
+	w.after(30*time.Second, func() {
+		assert.Equal(t, []string{"c-1#1", "c-1#2"}, w.ordered())
+		assert.Equal(t, 1, w.orders[len(w.orders)-1].Run[0].Count, "no attempt was used up")
+		assert.Equal(t, api.ContainerRunning, w.containers()[0].State)
+		assert.Equal(t, 2, w.containers()[0].Attempt)
+	})
+	w.reportFrom(40*time.Second, 0, 4, api.Report{State: api.StateIdle, CloudID: "i-0", Ended: []api.Ended{{Container: "c-1", Attempt: 2, How: api.Exited}}})
+	w.deleted(time.Minute)
+	w.manage(nil)
+}

@@ -179,6 +179,8 @@ type ContainerState struct {
 	Status string `json:"status"`
 	// WorkflowID is the container's, when it is not ContainerWorkflowID(ID).
 	WorkflowID string `json:"workflow_id,omitempty"`
+	// Attempt is the number of the present attempt, as in Assignment. Only fleets know it.
+	Attempt int `json:"attempt,omitempty"`
 }
 
 // The states of a container.

@@ -43,6 +43,8 @@ type CarriedContainer struct {
 	Order    int64  `json:"o"`
 	Attempts int    `json:"n"`
 	Attempt  int    `json:"a,omitempty"`
+	Used     int    `json:"u,omitempty"`
+	Highest  int    `json:"h,omitempty"`
 	QueuedMS int64  `json:"q"`
 	Instance string `json:"on,omitempty"`
 	State    string `json:"st,omitempty"`

@@ -191,6 +191,8 @@ type InstanceCarried struct {
 	// OrdersFrom is the Orders.Fleet of OrdersSeen.
 	OrdersFrom  string `json:"orders_from"`
 	ReportsSent int64  `json:"reports_sent"`
+	// Had are the attempts that ended last: they are not started again.
+	Had []string `json:"had,omitempty"`
 }
 
 // InstanceState answers QueryState on an Instance, and is the result of its

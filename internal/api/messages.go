@@ -46,8 +46,10 @@ type Assignment struct {
 	Container string `json:"container"`
 	// WorkflowID is the Container's, when it is not ContainerWorkflowID(Container).
 	WorkflowID string `json:"workflow_id,omitempty"`
-	// Attempt counts from 1.
+	// Attempt is unique among the attempts of the container, and rises. Count is how many
+	// have been used up, this one included: one that was never begun is not counted.
 	Attempt  int       `json:"attempt"`
+	Count    int       `json:"count,omitempty"`
 	Label    string    `json:"label,omitempty"`
 	QueuedAt time.Time `json:"queued_at"`
 	// Share is the part of the instance's price that the container is charged.
@@ -77,11 +79,12 @@ func ParseOnInstance(name string) (container string, attempt int, err error) {
 	return container, attempt, CheckContainerID(container)
 }
 
-// Orders is what a Fleet tells one of its Instances. The seq rises by one from
-// message to message; what was seen before is dropped.
+// Orders is what a Fleet tells one of its Instances. The same orders may come again,
+// also with more or less in them: the workflow task that sent them may have failed, and
+// been carried out anew when more was known. What was done already is not done again.
 type Orders struct {
-	// Fleet is the first run of the fleet's workflow. A fleet that was created anew
-	// counts from 1 again, and wants a report.
+	// Fleet is the first run of the fleet's workflow. One that was created anew wants a
+	// report.
 	Fleet string `json:"fleet"`
 	Seq   int64  `json:"seq"`
 	// Run are containers to start.
@@ -89,7 +92,7 @@ type Orders struct {
 	// Resume are containers that an earlier workflow of the instance was told to run. It
 	// stays with them, whatever its state: they may have been started, and may have ended.
 	Resume []Assignment `json:"resume,omitempty"`
-	// Kill are containers to end.
+	// Kill are attempts to end, as Assignment.OnInstance names them.
 	Kill []string `json:"kill,omitempty"`
 	// Leave asks the instance to go if nothing runs on it, without waiting for its
 	// idle timeout, and says why.
@@ -103,8 +106,8 @@ type Orders struct {
 	Greet bool `json:"greet,omitempty"`
 }
 
-// Report is what an Instance tells its Fleet: where it stands, and what has
-// happened since the last report.
+// Report is what an Instance tells its Fleet: where it stands, and what has happened
+// since the last report. Like Orders, the same may come again, with other content.
 type Report struct {
 	Instance string `json:"instance"`
 	// Incarnation is that of the sender's input. A report of an earlier one is out of date.
@@ -120,7 +123,7 @@ type Report struct {
 	// Assignment.OnInstance names them.
 	Running []string `json:"running,omitempty"`
 	Ended   []Ended  `json:"ended,omitempty"`
-	// Refused are containers of Orders.Run that were not started and never will be.
+	// Refused are attempts of Orders.Run that were not started and never will be.
 	Refused []string `json:"refused,omitempty"`
 	// Refusal says why the cloud did not create the instance.
 	Refusal *CreateRefusal `json:"refusal,omitempty"`
@@ -135,12 +138,10 @@ type Report struct {
 
 // Ended is the end of one attempt of a container.
 type Ended struct {
-	Container string `json:"container"`
-	Attempt   int    `json:"attempt"`
-	// Adopted: it was found on the instance, and Attempt is not known.
-	Adopted bool    `json:"adopted,omitempty"`
-	How     EndKind `json:"how"`
-	Detail  string  `json:"detail,omitempty"`
+	Container string  `json:"container"`
+	Attempt   int     `json:"attempt"`
+	How       EndKind `json:"how"`
+	Detail    string  `json:"detail,omitempty"`
 }
 
 // EndKind says how an attempt ended.
@@ -190,7 +191,7 @@ type Message struct {
 	Signal string `json:"signal,omitempty"`
 	// Payload is the signal's argument or the workflow's input.
 	Payload json.RawMessage `json:"payload"`
-	// RequestID makes delivery idempotent.
+	// RequestID makes the delivery of the same content idempotent.
 	RequestID string `json:"request_id"`
 }
 

@@ -14,7 +14,7 @@ const (
 	limitKeys       = "max_instances, max_containers_per_instance, max_price_factor, initial_quota_estimate, create_concurrency, min_idle"
 	faultKeys       = "quota, no_capacity, denied, create, destroy, get, list, tag"
 	callKeys        = "fail, lose, late, delay"
-	typeKeys        = "name, provider_type, vcpus, memory, scratch, gpus, price, preemptible, architecture"
+	typeKeys        = "name, provider_type, vcpus, memory, scratch, gpus, price, preemptible, architecture, quota_group"
 	allowedText     = "allowed: text (a number or a boolean that is meant as text goes in quotes)"
 	notASize        = "is not a size; allowed: a number with B, KiB, MiB, GiB, TiB, KB, MB, GB or TB, as in 512MiB, or 0"
 	allowedDuration = "allowed: a number with h, m, s or ms, as in 90s or 1h30m, or 0"

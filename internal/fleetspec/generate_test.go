@@ -72,6 +72,7 @@ func drawTypes(t *rapid.T) []fleetspec.InstanceType {
 			Price:        rapid.Float64Range(0, 1e6).Draw(t, "price"),
 			Preemptible:  rapid.Bool().Draw(t, "preemptible"),
 			Architecture: rapid.SampledFrom([]string{"amd64", "arm64"}).Draw(t, "architecture"),
+			QuotaGroup:   rapid.SampledFrom([]string{"", "standard", "G.and-VT_1"}).Draw(t, "quota_group"),
 		}
 	}
 	return types

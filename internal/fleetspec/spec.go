@@ -46,6 +46,10 @@ type InstanceType struct {
 	Preemptible bool    `json:"preemptible,omitempty" yaml:"preemptible,omitempty"`
 	// Architecture is amd64 or arm64. Empty: amd64.
 	Architecture string `json:"architecture,omitempty" yaml:"architecture,omitempty"`
+	// QuotaGroup names the quota that the provider counts the type in, together with
+	// the other types of that group: when it refuses the group, none of them is tried
+	// for a while. Empty: none.
+	QuotaGroup string `json:"quota_group,omitempty" yaml:"quota_group,omitempty"`
 }
 
 // Limits bound what a fleet buys and places.

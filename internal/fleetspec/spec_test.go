@@ -64,7 +64,7 @@ func TestExplicitZeroIsKept(t *testing.T) {
 func TestValuesInEveryForm(t *testing.T) {
 	spec := parse(t, "\ufeffname: \"a\"\r\nboot_probe: |\r\n  a\r\n  b\r\n"+
 		"timeouts: {boot: 1h30m, term: 1500ms}\r\noutput: {tail: 1024, store: 's3://b?region=x'}\r\n"+
-		"instance_types:\r\n- {name: a, vcpus: 0.5, memory: 1.5GiB, scratch: 50 GB, price: 1e-3, preemptible: true, architecture: arm64, gpus: 1}\r\n")
+		"instance_types:\r\n- {name: a, vcpus: 0.5, memory: 1.5GiB, scratch: 50 GB, price: 1e-3, preemptible: true, architecture: arm64, gpus: 1, quota_group: arm}\r\n")
 	require.Equal(t, "a", spec.Name)
 	require.Equal(t, []string{"a", "b"}, strings.Fields(spec.BootProbe))
 	require.Equal(t, 90*time.Minute, spec.Timeouts.Boot.D())
@@ -72,7 +72,7 @@ func TestValuesInEveryForm(t *testing.T) {
 	require.Equal(t, fleetspec.Output{Store: "s3://b?region=x", Tail: 1024}, spec.Output)
 	require.Equal(t, []fleetspec.InstanceType{{
 		Name: "a", ProviderType: "a", VCPUs: 0.5, Memory: 3 << 29, Scratch: 50e9, GPUs: 1,
-		Price: 0.001, Preemptible: true, Architecture: "arm64",
+		Price: 0.001, Preemptible: true, Architecture: "arm64", QuotaGroup: "arm",
 	}}, spec.InstanceTypes)
 }
 

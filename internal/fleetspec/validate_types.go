@@ -41,6 +41,8 @@ func checkInstanceType(path string, t InstanceType) *problem {
 		return problemf(path+".gpus", "%d is negative; allowed: 0 or more", t.GPUs)
 	case !(t.Price >= 0) || math.IsInf(t.Price, 0):
 		return problemf(path+".price", "%v is not a price per hour; allowed: 0 or more", t.Price)
+	case t.QuotaGroup != "" && !typeName.MatchString(t.QuotaGroup):
+		return problemf(path+".quota_group", "%s is not a group's name; allowed: 1 to 63 of A-Z, a-z, 0-9, '.', _ and -, beginning with a letter or digit, or \"\" for none", quote(t.QuotaGroup))
 	}
 	return oneOf(path+".architecture", t.Architecture, architectures)
 }

@@ -35,6 +35,7 @@ var valueErrors = []errorCase{
 	{"gpus", oneType("name: a, vcpus: 1, memory: 1GiB, gpus: -1"), `fleet.yaml:2: instance_types[0].gpus: -1 is negative; allowed: 0 or more`},
 	{"price", oneType("name: a, vcpus: 1, memory: 1GiB, price: -0.1"), `fleet.yaml:2: instance_types[0].price: -0.1 is not a price per hour; allowed: 0 or more`},
 	{"architecture", oneType("name: a, vcpus: 1, memory: 1GiB, architecture: x86"), `fleet.yaml:2: instance_types[0].architecture: "x86" is not known; allowed: amd64, arm64`},
+	{"quota group", oneType("name: a, vcpus: 1, memory: 1GiB, quota_group: a b"), `fleet.yaml:2: instance_types[0].quota_group: "a b" is not a group's name; allowed: 1 to 63 of A-Z, a-z, 0-9, '.', _ and -, beginning with a letter or digit, or "" for none`},
 	{"max_instances", "limits: {max_instances: 0}\n", `fleet.yaml:1: limits.max_instances: 0 is too small; allowed: 1 or more`},
 	{"max_containers", "limits: {max_containers_per_instance: -1}\n", `fleet.yaml:1: limits.max_containers_per_instance: -1 is negative; allowed: a number of containers, or 0 for no limit`},
 	{"price factor", "limits: {max_price_factor: 0.9}\n", `fleet.yaml:1: limits.max_price_factor: 0.9 is not a factor; allowed: 1 or more`},

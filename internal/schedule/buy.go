@@ -20,8 +20,8 @@ func heldBy(hs []Holdoff, t *InstanceType, now time.Time) held {
 	return h
 }
 
-// buy creates an instance for a container, or returns the reason why not.
-func (p *planner) buy(c *Container, st *shapeState) (slot, reason int32) {
+// buy creates an instance for a container and returns its slot, or -1 and the reason.
+func (p *planner) buy(c *Container, st *shapeState) (slot, blocked int32) {
 	t, why := p.cheapest(c.Shape)
 	if t >= 0 {
 		if why = p.stopped(); why.stop == stopNone {
@@ -32,8 +32,8 @@ func (p *planner) buy(c *Container, st *shapeState) (slot, reason int32) {
 	return -1, p.because(why)
 }
 
-// cheapest returns the cheapest type that a shape may run on and that is not held
-// off, or -1 and the reason.
+// cheapest returns the cheapest type that a shape may run on and that is neither held
+// off nor on trial, or -1 and the reason.
 func (p *planner) cheapest(shape int) (int32, reason) {
 	why := reason{stop: stopUnfit, shape: int32(shape)}
 	fits := p.fitsOf(shape)
@@ -42,13 +42,44 @@ func (p *planner) cheapest(shape int) (int32, reason) {
 			continue
 		}
 		if p.held[t].until.IsZero() {
-			return t, reason{}
+			h := p.onTrial(t)
+			if h < 0 {
+				return t, reason{}
+			}
+			why.stop, why.holdoff = stopTrial, h
+			continue
 		}
-		if why.stop = stopHeld; why.until.IsZero() || p.held[t].until.Before(why.until) {
+		if why.stop != stopTrial {
+			why.stop = stopHeld
+		}
+		if why.until.IsZero() || p.held[t].until.Before(why.until) {
 			why.until = p.held[t].until
 		}
 	}
 	return -1, why
+}
+
+// onTrial returns the holdoff of t that has ended without being disproved, if an
+// instance that will tell is being created already, otherwise -1. After a refusal one
+// instance is tried, and not as many as wait.
+func (p *planner) onTrial(t int32) int32 {
+	typ := &p.w.Types[t]
+	for i := range p.d.holdoffs {
+		if h := &p.d.holdoffs[i]; p.trials[i] > 0 && h.covers(typ) && !h.forgotten(p.w.Now) {
+			return int32(i)
+		}
+	}
+	return -1
+}
+
+// tries notes that an instance of type t is being created.
+func (p *planner) tries(t int32) {
+	p.creating++
+	for i := range p.d.holdoffs {
+		if p.d.holdoffs[i].covers(&p.w.Types[t]) {
+			p.trials[i]++
+		}
+	}
 }
 
 // stopped returns why no instance at all can be created now; stopNone: one can.
@@ -73,11 +104,11 @@ func (p *planner) stopped() reason {
 func (p *planner) quota(total int) reason {
 	q := &p.w.Learnt.Quota
 	switch {
-	case !q.Limited || total < q.Refused && p.accepted < q.Refused:
+	case !q.Limited || total < q.Refused:
 		return reason{}
-	case q.Refused > 0:
+	case q.Refused > 0 && q.Refused >= q.Worked:
 		return reason{stop: stopQuota, n: q.Refused}
-	case total < q.Level:
+	case q.Refused == 0 && total < q.Level:
 		return reason{}
 	case q.Next.After(p.w.Now):
 		return reason{stop: stopQuota, n: q.Level, until: q.Next}
@@ -90,9 +121,9 @@ func (p *planner) quota(total int) reason {
 // create adds an instance to be created and returns its slot.
 func (p *planner) create(t int32, why string) int32 {
 	typ := &p.w.Types[t]
-	p.creating++
+	p.tries(t)
 	p.d.Create = append(p.d.Create, Creation{Type: typ.Name, Reason: why})
-	p.slots = append(p.slots, slot{room: typ.Resources, price: typ.Price, typ: t, instance: -1,
+	p.slots = append(p.slots, slot{room: typ.Resources, price: typ.Price, typ: t, instance: -1, last: -1,
 		creation: int32(len(p.d.Create) - 1), open: true})
 	return int32(len(p.slots) - 1)
 }

@@ -98,6 +98,13 @@ func TestMinIdle(t *testing.T) {
 		{"what waits comes first",
 			fleet().limits(func(l *Limits) { l.MinIdle, l.CreateConcurrency = 1, 1 }).queue(four, "q"),
 			"q awaits new 0, create large"},
+		{"the last one within a limit is left to what waits for capacity",
+			fleet().limits(func(l *Limits) { l.MinIdle, l.MaxInstances = 3, 2 }).
+				learnt(func(l *Learnt) { l.CapacityRefused(ScopeType, "large", "x", noon) }).queue(four, "q"),
+			"create small, wake 12:01:00"},
+		{"but not to what fits no type",
+			fleet().limits(func(l *Limits) { l.MinIdle, l.MaxInstances = 3, 2 }).queue(huge, "q"),
+			"create small, create small"},
 		{"the next type is kept when the cheapest is held off",
 			fleet().limits(warm(1)).learnt(func(l *Learnt) { l.CapacityRefused(ScopeType, "small", "x", noon) }), "create arm"},
 		{"it is tried again when capacity may be back",
@@ -111,12 +118,20 @@ func TestRefusals(t *testing.T) {
 	quota := func(q Quota) func(*Learnt) { return func(l *Learnt) { l.Quota = q } }
 	refused := func(n int) func(*Learnt) { return func(l *Learnt) { l.QuotaRefused(n, noon) } }
 	later := noon.Add(time.Minute)
+	cheap := func(l *Limits) { l.MaxPriceFactor = 1.3 }
+	fallback := func(l *Limits) { l.OnDemandFallback = true }
 	runPlans(t, []planCase{
 		{"at quota nothing is bought",
 			fleet().learnt(refused(1)).add(Booting, "small", "a").queue(two, "q1 q2"), "q1 awaits a"},
 		{"not even long after, while there are as many",
 			fleet().learnt(func(l *Learnt) { l.QuotaRefused(1, noon.Add(-time.Hour)) }).
 				add(Parked, "small", "a").queue(two, "q"), ""},
+		{"not even one, where more have worked, before its time",
+			fleet().learnt(quota(Quota{Limited: true, Level: 1, Refused: 1, Worked: 2, Next: later})).add(Parked, "small", "a").queue(two, "q"),
+			"wake 12:01:00"},
+		{"but then one",
+			fleet().learnt(quota(Quota{Limited: true, Level: 1, Refused: 1, Worked: 2, Next: noon})).add(Parked, "small", "a").queue(two, "q1 q2"),
+			"q1 awaits new 0, create small"},
 		{"with fewer than were alive as many are bought again, and no more",
 			fleet().learnt(refused(3)).add(Parked, "small", "a").queue(two, "q1 q2 q3"),
 			"q1 awaits new 0, q2 awaits new 1, create small, create small"},
@@ -144,11 +159,52 @@ func TestRefusals(t *testing.T) {
 		{"after it, it is",
 			fleet().learnt(func(l *Learnt) { l.CapacityRefused(ScopeType, "small", "x", noon.Add(-time.Minute)) }).queue(two, "q"),
 			"q awaits new 0, create small"},
+		{"but one at a time, until one has worked",
+			fleet().learnt(func(l *Learnt) { l.CapacityRefused(ScopeType, "small", "x", noon.Add(-time.Minute)) }).
+				queue(two, "q1 q2").queue(four, "q3 q4 q5"),
+			"q1 awaits new 0, q3 awaits new 1, q4 awaits new 1, q5 awaits new 2, create small, create large, create large"},
+		{"and none while one is being created, of whatever is in its group",
+			fleet().learnt(func(l *Learnt) { l.CapacityRefused(ScopeGroup, "standard", "x", noon.Add(-time.Minute)) }).
+				add(Creating, "small", "c").queue(two, "q1 q2").queue(four, "q3"),
+			"q1 awaits c"},
+		{"others take the next cheapest meanwhile",
+			fleet().learnt(func(l *Learnt) { l.CapacityRefused(ScopeType, "spot", "x", noon.Add(-time.Minute)) }).
+				add(Creating, "spot", "c").queue(spot, "q1 q2 q3"),
+			"q1 awaits c, q2 awaits c, q3 awaits new 0, create small"},
+		{"nor of a type of its own, be it the first of the spec",
+			fleet().learnt(func(l *Learnt) { l.CapacityRefused(ScopeType, "gpu", "x", noon.Add(-time.Minute)) }).
+				add(Creating, "gpu", "c").queue(gpu, "q1 q2"),
+			"q1 awaits c"},
+		{"nor before others that would do are no longer held off",
+			fleet().learnt(func(l *Learnt) {
+				l.CapacityRefused(ScopeType, "spot", "x", noon.Add(-time.Minute))
+				l.CapacityRefused(ScopeType, "small", "x", noon.Add(-time.Second))
+			}).add(Creating, "spot", "c").queue(spot, "q1 q2 q3"),
+			"q1 awaits c, q2 awaits c, wake 12:00:59"},
+		{"nor for min_idle",
+			fleet().limits(func(l *Limits) { l.MinIdle = 2 }).
+				learnt(func(l *Learnt) { l.CapacityRefused(ScopeAll, "", "x", noon.Add(-time.Minute)) }),
+			"create small"},
+		{"what was refused long ago is bought like everything",
+			fleet().learnt(func(l *Learnt) { l.CapacityRefused(ScopeType, "small", "x", noon.Add(-time.Hour)) }).queue(two, "q1 q2"),
+			"q1 awaits new 0, q2 awaits new 1, create small, create small"},
 		{"the next cheapest is taken meanwhile",
 			fleet().learnt(func(l *Learnt) { l.CapacityRefused(ScopeType, "spot", "x", noon) }).queue(spot, "q"),
 			"q awaits new 0, create small"},
 		{"but none over max_price_factor",
 			fleet().learnt(func(l *Learnt) { l.CapacityRefused(ScopeType, "small", "x", noon) }).queue(one, "q"),
+			"wake 12:01:00"},
+		{"a preemptible one is too cheap for another to be an alternative at max_price_factor",
+			fleet().limits(cheap).learnt(func(l *Learnt) { l.CapacityRefused(ScopeType, "spot", "x", noon) }).queue(spot, "q"),
+			"wake 12:01:00"},
+		{"unless those that are not preemptible are held against each other",
+			fleet().limits(cheap).limits(fallback).learnt(func(l *Learnt) { l.CapacityRefused(ScopeType, "spot", "x", noon) }).queue(spot, "q"),
+			"q awaits new 0, create small"},
+		{"within max_price_factor of the cheapest of them",
+			fleet().limits(cheap).limits(fallback).learnt(func(l *Learnt) {
+				l.CapacityRefused(ScopeType, "spot", "x", noon)
+				l.CapacityRefused(ScopeType, "small", "x", noon)
+			}).up("large", "a").queue(spot, "q"),
 			"wake 12:01:00"},
 		{"a group without capacity rules out its types",
 			fleet().learnt(func(l *Learnt) { l.CapacityRefused(ScopeGroup, "standard", "x", noon) }).

@@ -61,6 +61,8 @@ func TestCheck(t *testing.T) {
 				{Name: "a", Price: 2, Resources: Resources{MilliCPU: 8000, Memory: 16 * gib}}},
 			"no instance type fits 10 vCPUs, 10GiB; nearest: b (8 vCPUs, 16GiB) lacks 2 vCPUs; " +
 				"a (8 vCPUs, 16GiB) lacks 2 vCPUs; c (8 vCPUs, 16GiB) lacks 2 vCPUs"},
+		{"a size in TiB", Shape{Resources: Resources{Scratch: 3 << 39}}, []InstanceType{{Name: "n", Resources: Resources{Scratch: 1 << 40}}},
+			"no instance type fits 1.5TiB scratch; nearest: n (1TiB scratch) lacks 512GiB of scratch"},
 		{"a type that offers nothing", Shape{Resources: Resources{MilliCPU: 1000, Memory: 100}}, []InstanceType{{Name: "n"}},
 			"no instance type fits 1 vCPU, 100B; nearest: n (nothing) lacks 1 vCPU and lacks 100B of memory"},
 	}

@@ -3,35 +3,38 @@ package schedule
 import (
 	"cmp"
 	"slices"
+	"strings"
 
 	"github.com/stretchr/testify/require"
-	"pgregory.net/rapid"
 )
 
 // ledger is what a decision leads to, worked out from the world and the decision alone.
 type ledger struct {
-	t      *rapid.T
+	t      require.TestingT
 	w      *World
 	d      *Decision
 	on     [][]int         // containers on each instance: those running, then as placed
 	types  []*InstanceType // of each instance, those to be created at the end; nil: unknown
 	place  []int           // index of the instance that each container was placed on, -1: none
-	served []int           // containers that wait, in order
+	served []int           // containers that wait, by priority and time of submission
+	kept   []bool          // containers that keep their place on an instance that boots
 }
 
 // checkDecision holds a decision against every rule that must hold of all of them.
-func checkDecision(t *rapid.T, w *World, d *Decision) {
+func checkDecision(t require.TestingT, w *World, d *Decision) {
 	l := newLedger(t, w, d)
 	l.checkPlaces()
 	l.checkRoom()
 	l.checkNobodyIsOvertaken()
+	l.checkPlacesAreKept()
+	l.checkNobodyWaitsBesideRoom()
 	l.checkCreations()
 	l.checkIdle()
 	l.checkStatus()
 }
 
-func newLedger(t *rapid.T, w *World, d *Decision) *ledger {
-	l := &ledger{t: t, w: w, d: d, place: make([]int, len(w.Containers))}
+func newLedger(t require.TestingT, w *World, d *Decision) *ledger {
+	l := &ledger{t: t, w: w, d: d, place: make([]int, len(w.Containers)), kept: make([]bool, len(w.Containers))}
 	for i := range w.Instances {
 		l.types = append(l.types, l.typeNamed(w.Instances[i].Type))
 	}
@@ -50,8 +53,7 @@ func newLedger(t *rapid.T, w *World, d *Decision) *ledger {
 	}
 	slices.SortFunc(l.served, func(a, b int) int {
 		x, y := &w.Containers[a], &w.Containers[b]
-		return cmp.Or(cmp.Compare(l.class(x), l.class(y)), cmp.Compare(y.Priority, x.Priority),
-			cmp.Compare(x.Order, y.Order), cmp.Compare(x.ID, y.ID))
+		return cmp.Or(cmp.Compare(y.Priority, x.Priority), cmp.Compare(x.Order, y.Order), cmp.Compare(x.ID, y.ID))
 	})
 	return l
 }
@@ -72,13 +74,6 @@ func (l *ledger) boots(i int) bool {
 	return l.types[i] != nil && (l.w.Instances[i].Phase == Booting || l.w.Instances[i].Phase == Creating)
 }
 
-func (l *ledger) class(c *Container) int {
-	if on := l.instance(c.Instance); c.Binding == Assigned && on >= 0 && l.boots(on) {
-		return 0
-	}
-	return 1
-}
-
 // allowed is Fits within the price factor, the long way.
 func (l *ledger) allowed(c int, t *InstanceType) bool {
 	s := l.w.Shapes[l.w.Containers[c].Shape]
@@ -86,6 +81,9 @@ func (l *ledger) allowed(c int, t *InstanceType) bool {
 		return false
 	}
 	for _, o := range l.w.Types {
+		if l.w.Limits.OnDemandFallback && !t.Preemptible && o.Preemptible {
+			continue
+		}
 		if f := l.w.Limits.MaxPriceFactor; f > 0 && Fits(s, o) && t.Price > o.Price*max(f, 1) {
 			return false
 		}
@@ -116,10 +114,14 @@ func (l *ledger) checkPlaces() {
 			require.True(l.t, l.boots(on))
 		}
 		put(r.Index, r.Container, on)
+		c := &l.w.Containers[r.Index]
+		l.kept[r.Index] = r.Instance != "" && c.Binding == Assigned && c.Instance == r.Instance
 	}
-	for _, c := range l.served {
-		if on := l.place[c]; on >= 0 {
-			l.on[on] = append(l.on[on], c)
+	for _, kept := range []bool{true, false} {
+		for _, c := range l.served {
+			if on := l.place[c]; on >= 0 && l.kept[c] == kept {
+				l.on[on] = append(l.on[on], c)
+			}
 		}
 	}
 }
@@ -148,8 +150,9 @@ func (l *ledger) checkRoom() {
 	}
 }
 
-// checkNobodyIsOvertaken sees that none was placed where one before it in the order,
-// which waits or got a worse place, would have fitted.
+// checkNobodyIsOvertaken sees that none was placed where one of a higher priority or
+// submitted earlier, which waits or got a worse place, would have fitted; unless it was
+// assigned to that instance while it boots, and so keeps its place.
 func (l *ledger) checkNobodyIsOvertaken() {
 	for rank, high := range l.served {
 		if l.w.Containers[high].Priority < 0 || l.place[high] >= 0 && l.isUp(l.place[high]) {
@@ -157,13 +160,12 @@ func (l *ledger) checkNobodyIsOvertaken() {
 		}
 		for on := range l.on {
 			if l.place[high] >= 0 && !l.isUp(on) {
-				continue // booting, as its own is
+				continue // booting, as that which it waits for
 			}
 			var before []int
 			overtaken := false
 			for _, c := range l.on[on] {
-				at := slices.Index(l.served, c)
-				if at > rank {
+				if !l.kept[c] && slices.Index(l.served, c) > rank {
 					overtaken = true
 				} else {
 					before = append(before, c)
@@ -176,3 +178,51 @@ func (l *ledger) checkNobodyIsOvertaken() {
 }
 
 func (l *ledger) isUp(on int) bool { return on < len(l.w.Instances) && l.w.Instances[on].Phase == Up }
+
+// checkNobodyWaitsBesideRoom sees that room is left unused by those who wait for it only
+// on instances that are being shut down, and at a limit on one that is being emptied.
+func (l *ledger) checkNobodyWaitsBesideRoom() {
+	spared := map[int]bool{}
+	limited := false
+	for _, c := range l.served {
+		if l.place[c] >= 0 || l.w.Containers[c].Priority < 0 {
+			continue
+		}
+		limited = limited || l.atLimit(c)
+		for on := range l.on {
+			leaves := on < len(l.w.Instances) && (slices.Contains(l.d.ShutDown, l.w.Instances[on].Name) || !l.isUp(on) && !l.boots(on))
+			if !leaves && l.hasRoom(c, on, l.on[on]) {
+				spared[on] = true
+			}
+		}
+	}
+	require.True(l.t, len(spared) == 0 || limited && len(spared) == 1, "%v have room", spared)
+}
+
+// atLimit reports whether a container is said to wait because of a limit at which room
+// is made.
+func (l *ledger) atLimit(c int) bool {
+	s := l.d.StatusAt(c)
+	return strings.Contains(s, "fleet is at its") || strings.Contains(s, "the cloud's quota allows no")
+}
+
+// checkPlacesAreKept sees that what was assigned to an instance that boots waits for
+// it still, unless it runs sooner or there is no room for all that was assigned.
+// Where room is made at a limit, it may lose its place to one that comes before it.
+func (l *ledger) checkPlacesAreKept() {
+	limited := slices.ContainsFunc(l.served, l.atLimit)
+	for _, c := range l.served {
+		own := l.instance(l.w.Containers[c].Instance)
+		if l.w.Containers[c].Binding != Assigned || own < 0 || !l.boots(own) || l.w.Containers[c].Priority < 0 || l.kept[c] ||
+			l.place[c] >= 0 && l.isUp(l.place[c]) {
+			continue
+		}
+		var before []int
+		for _, o := range l.on[own] {
+			if l.kept[o] || l.w.Containers[o].Binding == Running {
+				before = append(before, o)
+			}
+		}
+		require.True(l.t, limited || !l.hasRoom(c, own, before), "%s lost its place", l.w.Containers[c].ID)
+	}
+}

@@ -37,8 +37,11 @@ type Quota struct {
 	// are tried one at a time.
 	Level int `json:"level,omitempty"`
 	// Refused is the number that was alive when the cloud last refused: nothing is
-	// bought until there are fewer. Zero: no refusal stands.
+	// bought until there are fewer. Where more have worked, one is tried at Next, or the
+	// fleet would stay that small for as long as it is busy. Zero: no refusal stands.
 	Refused int `json:"refused,omitempty"`
+	// Again counts the refusals in a row at Refused.
+	Again int `json:"again,omitempty"`
 	// Next is when going beyond Level may be tried again. Zero: at once.
 	Next time.Time `json:"next,omitzero"`
 	// Times counts the refusals since going beyond Level last worked.
@@ -94,7 +97,7 @@ func (l *Learnt) Created(t InstanceType, alive int, now time.Time) {
 		q.Level, q.Times, q.Next = alive, 0, time.Time{}
 	}
 	if alive >= q.Refused {
-		q.Refused = 0
+		q.Refused, q.Again = 0, 0
 	}
 	l.Holdoffs = slices.DeleteFunc(l.Holdoffs, func(h Holdoff) bool {
 		return h.covers(&t) || h.forgotten(now)
@@ -105,24 +108,46 @@ func (l *Learnt) Created(t InstanceType, alive int, now time.Time) {
 // instances existed (those in phase Creating not counted).
 func (l *Learnt) QuotaRefused(alive int, now time.Time) {
 	q := &l.Quota
+	if alive != q.Refused {
+		q.Again = 0
+	}
 	if !now.Before(q.Next) { // otherwise it is one of a burst, or Next says nothing about it
 		q.Times++
+		q.Again++
 	}
 	wait := quotaFirst
-	if alive > 0 && alive >= q.Worked { // more has never worked: expect less of the next try
+	switch {
+	case alive == 0:
+	case alive >= q.Worked: // more has never worked: expect less of the next try
 		wait = doubled(quotaFirst, quotaLast, q.Times)
+	default:
+		wait = doubled(quotaFirst, quotaLast, q.Again)
 	}
 	q.Limited, q.Level, q.Refused, q.Next = true, alive, alive, now.Add(wait)
 }
 
 // CapacityRefused tells that the cloud has no capacity: for the type or group of that
-// name, or, with ScopeAll, for anything (name is ignored). An unknown scope counts as
-// ScopeAll. reason is what the cloud called it, such as InsufficientInstanceCapacity.
+// name, or, with ScopeAll, for anything (name is ignored). An unknown scope and an empty
+// name count as ScopeAll. reason is what the cloud called it, such as
+// InsufficientInstanceCapacity.
 func (l *Learnt) CapacityRefused(scope Scope, name, reason string, now time.Time) {
-	if scope != ScopeType && scope != ScopeGroup {
+	if scope != ScopeType && scope != ScopeGroup || name == "" {
 		scope, name = ScopeAll, ""
 	}
 	l.holdOff(Holdoff{Kind: NoCapacity, Scope: scope, Name: name, Reason: reason}, now)
+}
+
+// RuledOut returns the scope and name, for CapacityRefused, of a refusal of that scope
+// which an instance of type t met: a group that t names, or t alone where the cloud
+// speaks of a group and t names none. Any other scope is everything.
+func (t InstanceType) RuledOut(scope Scope) (Scope, string) {
+	switch {
+	case scope == ScopeGroup && t.Group != "":
+		return ScopeGroup, t.Group
+	case scope == ScopeGroup, scope == ScopeType:
+		return ScopeType, t.Name
+	}
+	return ScopeAll, ""
 }
 
 // RateLimited tells that the cloud accepts no create request until the given time.

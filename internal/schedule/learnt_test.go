@@ -47,16 +47,32 @@ func TestQuotaIsTriedLessOftenAsItIsRefused(t *testing.T) {
 	now := noon
 	for i, want := range []time.Duration{time.Minute, 2 * time.Minute, 4 * time.Minute} {
 		l.QuotaRefused(5, now)
-		assert.Equal(t, Quota{Worked: 5, Limited: true, Level: 5, Refused: 5, Next: now.Add(want), Times: i + 1}, l.Quota)
+		assert.Equal(t, Quota{Worked: 5, Limited: true, Level: 5, Refused: 5, Again: i + 1, Next: now.Add(want), Times: i + 1}, l.Quota)
 		l.QuotaRefused(5, now) // of the same burst
 		assert.Equal(t, now.Add(want), l.Quota.Next)
 		now = l.Quota.Next
 	}
 	l.QuotaRefused(3, now)
 	assert.Equal(t, now.Add(time.Minute), l.Quota.Next, "more has worked, so it may soon again")
-	l.QuotaRefused(0, now)
-	assert.Equal(t, now.Add(time.Minute), l.Quota.Next, "with none alive a minute")
+	for _, want := range []time.Duration{2 * time.Minute, 4 * time.Minute} {
+		now = l.Quota.Next
+		l.QuotaRefused(3, now)
+		assert.Equal(t, now.Add(want), l.Quota.Next, "but less often as that is refused, too")
+	}
+	for range 3 {
+		now = l.Quota.Next
+		l.QuotaRefused(0, now)
+		assert.Equal(t, now.Add(time.Minute), l.Quota.Next, "with none alive a minute")
+	}
 	assert.Equal(t, 5, l.Quota.Worked)
+}
+
+func TestAQuotaOfOneIsTriedLessOftenToo(t *testing.T) {
+	var l Learnt
+	l.Created(smallType, 1, noon)
+	l.QuotaRefused(1, noon)
+	l.QuotaRefused(1, l.Quota.Next)
+	assert.Equal(t, noon.Add(3*time.Minute), l.Quota.Next)
 }
 
 func TestQuotaIsRaisedByWhatTheCloudAccepts(t *testing.T) {
@@ -94,6 +110,36 @@ func TestSuccessEndsTheHoldoffsThatItDisproves(t *testing.T) {
 	assert.Equal(t, "spot", l.Holdoffs[1].Name)
 	l.Created(smallType, 1, noon.Add(time.Hour))
 	assert.Empty(t, l.Holdoffs, "those that are long over are dropped")
+}
+
+func TestAGroupRulesOutTheTypesThatNameIt(t *testing.T) {
+	for _, c := range []struct {
+		name      string
+		typ       InstanceType
+		scope     Scope
+		wantScope Scope
+		wantName  string
+	}{
+		{"the type", smallType, ScopeType, ScopeType, "small"},
+		{"no scope", smallType, "", ScopeAll, ""},
+		{"its group", smallType, ScopeGroup, ScopeGroup, "standard"},
+		{"a group that the type doesn't name", armType, ScopeGroup, ScopeType, "arm"},
+		{"everything", smallType, ScopeAll, ScopeAll, ""},
+		{"what is not known", smallType, "zone", ScopeAll, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			scope, name := c.typ.RuledOut(c.scope)
+			assert.Equal(t, c.wantScope, scope)
+			assert.Equal(t, c.wantName, name)
+		})
+	}
+}
+
+func TestAGroupWithoutANameIsEverything(t *testing.T) {
+	var l Learnt
+	l.CapacityRefused(ScopeGroup, "", "x", noon)
+	assert.Equal(t, ScopeAll, l.Holdoffs[0].Scope)
+	assert.True(t, l.Holdoffs[0].covers(&smallType))
 }
 
 func TestAFailureThatTurnsOutToBePermanentCountsAtOnce(t *testing.T) {

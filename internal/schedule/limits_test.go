@@ -25,23 +25,66 @@ func (l *ledger) checkCreations() {
 	require.False(l.t, l.w.Learnt.RateLimitedUntil.After(l.w.Now), "rate limit")
 	require.True(l.t, limits.MaxInstances == 0 || total <= limits.MaxInstances, "max_instances")
 	require.True(l.t, limits.CreateConcurrency == 0 || creating+n <= limits.CreateConcurrency, "create_concurrency")
-	if q.Refused > 0 {
+	more := q.Worked > q.Refused && !q.Next.After(l.w.Now) && creating+n == 1 // may be tried
+	if q.Refused > 0 && !more {
 		require.Less(l.t, len(l.w.Instances)-creating, q.Refused, "quota")
 		require.LessOrEqual(l.t, total, q.Refused, "quota")
 	} else if q.Limited && total > q.Level {
 		require.Equal(l.t, 1, creating+n, "beyond the level one at a time")
 		require.False(l.t, q.Next.After(l.w.Now), "not before its time")
 	}
+	l.checkTrials()
 	empty := 0
 	for i, c := range l.d.Create {
 		for _, h := range l.w.Learnt.Holdoffs {
 			require.False(l.t, h.covers(l.typeNamed(c.Type)) && h.Until.After(l.w.Now), "%s is held off", c.Type)
 		}
-		if len(l.on[len(l.w.Instances)+i]) == 0 {
+		if on := l.on[len(l.w.Instances)+i]; len(on) == 0 {
 			empty++
+		} else {
+			l.checkCheapest(on[0], l.typeNamed(c.Type))
 		}
 	}
 	require.LessOrEqual(l.t, empty, limits.MinIdle, "bought for nothing")
+}
+
+// checkCheapest sees that what is bought for a container is the cheapest type that it
+// may have now.
+func (l *ledger) checkCheapest(c int, t *InstanceType) {
+	for i := range l.w.Types {
+		o := &l.w.Types[i]
+		out := slices.ContainsFunc(l.w.Learnt.Holdoffs, func(h Holdoff) bool {
+			before, now := l.tried(&h)
+			return h.covers(o) && (h.Until.After(l.w.Now) || before+now > 0 && !h.forgotten(l.w.Now))
+		})
+		require.True(l.t, out || o.Price >= t.Price || !l.allowed(c, o), "%s is cheaper than %s", o.Name, t.Name)
+	}
+}
+
+// tried counts the instances being created that h covers: those of before and those of
+// this decision.
+func (l *ledger) tried(h *Holdoff) (before, now int) {
+	for _, in := range l.w.Instances {
+		if t := l.typeNamed(in.Type); t != nil && in.Phase == Creating && h.covers(t) {
+			before++
+		}
+	}
+	for _, c := range l.d.Create {
+		if h.covers(l.typeNamed(c.Type)) {
+			now++
+		}
+	}
+	return before, now
+}
+
+// checkTrials sees that after a holdoff one instance is tried, until that has worked or
+// it is long ago.
+func (l *ledger) checkTrials() {
+	for i := range l.w.Learnt.Holdoffs {
+		h := &l.w.Learnt.Holdoffs[i]
+		before, now := l.tried(h)
+		require.True(l.t, now == 0 || h.forgotten(l.w.Now) || before+now == 1, "%v is tried %d times", h, before+now)
+	}
 }
 
 // checkIdle sees that only idle instances are shut down, at a limit and for somebody,

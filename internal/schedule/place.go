@@ -16,28 +16,8 @@ type slot struct {
 	instance int32 // index into World.Instances, -1: to be created
 	creation int32 // index into Decision.Create, -1: exists
 	up       bool
-	open     bool // takes containers
-	touched  bool // something was placed on it by this decision
-}
-
-// touch is a placement.
-type touch struct {
-	slot  int32
-	first bool // on that slot
-}
-
-// shapeState is the state of the search for room for one shape. Room only shrinks
-// while a decision is made, so a slot without room for a shape is never looked at
-// again for it.
-type shapeState struct {
-	known      bool
-	standing   int32   // slots before have no room
-	seen       int     // touches before are taken into account
-	candidates []int32 // touched slots that may have room
-	best       int32   // the first of them in rank, -1: none
-	blocked    int32   // reason why nothing is bought for it, 0: not known yet
-	future     int     // futures before have no room
-	noRoom     int32   // reason when there is no future with room either, 0: not known yet
+	open     bool  // takes containers
+	last     int32 // the last placement on it, an index into planner.placed, -1: none
 }
 
 // seeTypes sorts the types and finds which of them are held off.
@@ -45,6 +25,7 @@ func (p *planner) seeTypes() {
 	ts := p.w.Types
 	p.byPrice = make([]int32, len(ts))
 	p.held = make([]held, len(ts))
+	p.trials = make([]int32, len(p.d.holdoffs))
 	for i := range ts {
 		p.byPrice[i] = int32(i)
 		p.held[i] = heldBy(p.d.holdoffs, &ts[i], p.w.Now)
@@ -93,39 +74,20 @@ func (p *planner) seeInstances() {
 
 func (p *planner) slotFor(i int32, types map[string]int32) slot {
 	in := &p.w.Instances[i]
-	s := slot{name: in.Name, typ: -1, instance: i, creation: -1, up: in.Phase == Up}
+	s := slot{name: in.Name, typ: -1, instance: i, creation: -1, last: -1, up: in.Phase == Up}
 	if t, ok := types[in.Type]; ok {
 		s.typ, s.price, s.room = t, p.w.Types[t].Price, p.w.Types[t].Resources
 		s.open = in.Phase == Up || in.Phase == Booting || in.Phase == Creating
 	}
-	if in.Phase == Creating {
-		p.creating++
-	} else {
+	switch {
+	case in.Phase != Creating:
 		p.accepted++
+	case s.typ >= 0:
+		p.tries(s.typ)
+	default:
+		p.creating++
 	}
 	return s
-}
-
-// rank orders the slots that have room: which is filled first. Slots to be created
-// follow those that exist, in the order of their creation.
-func rank(a, b *slot) int {
-	switch {
-	case a.up != b.up:
-		if a.up {
-			return -1
-		}
-		return 1
-	case a.count != b.count:
-		return cmp.Compare(b.count, a.count)
-	case a.price != b.price:
-		return cmp.Compare(a.price, b.price)
-	case a.room != b.room:
-		return a.room.compare(&b.room)
-	case a.creation != b.creation:
-		return cmp.Compare(a.creation, b.creation)
-	default:
-		return cmp.Compare(a.name, b.name)
-	}
 }
 
 // slotNamed returns the slot of the instance with that name, or -1.
@@ -142,24 +104,33 @@ func (p *planner) shape(shape int) *shapeState {
 	if st.known {
 		return st
 	}
-	st.known, st.best = true, -1
-	s, fits, limit := &p.w.Shapes[shape], p.fitsOf(shape), math.Inf(1)
-	cheapest := true
+	st.known = true
+	s, fits := &p.w.Shapes[shape], p.fitsOf(shape)
+	limit, onDemand := -1.0, -1.0 // of the price; negative: no such type has been seen
 	for _, t := range p.byPrice {
 		typ := &p.w.Types[t]
-		if typ.Price > limit {
-			break
-		}
 		if !fitsType(s, typ) {
 			continue
 		}
-		fits[t] = true
-		if factor := p.w.Limits.MaxPriceFactor; cheapest && factor > 0 {
-			limit = typ.Price * max(factor, 1) * (1 + 1e-9) // 1e-9: 0.1 × 3 is 0.3
+		if limit < 0 {
+			limit = p.dearest(typ.Price)
 		}
-		cheapest = false
+		if onDemand < 0 && p.w.Limits.OnDemandFallback && !typ.Preemptible {
+			onDemand = p.dearest(typ.Price)
+		}
+		fits[t] = typ.Price <= limit || !typ.Preemptible && typ.Price <= onDemand
 	}
 	return st
+}
+
+// dearest returns the highest price that is allowed where the cheapest type has that
+// price.
+func (p *planner) dearest(cheapest float64) float64 {
+	factor := p.w.Limits.MaxPriceFactor
+	if factor <= 0 {
+		return math.Inf(1)
+	}
+	return cheapest * max(factor, 1) * (1 + 1e-9) // 1e-9: 0.1 × 3 is 0.3
 }
 
 // fitsOf returns, by index into World.Types, what a shape may run on.
@@ -170,54 +141,15 @@ func (p *planner) fitsOf(shape int) []bool {
 
 // hasRoom reports whether a container of that shape can be placed on s now.
 func (p *planner) hasRoom(s *slot, shape int) bool {
-	return s.open && p.hasSpace(s, shape)
+	return s.open && p.hasSpace(s.typ, s.count, &s.room, shape)
 }
 
-// hasSpace is hasRoom for a slot that may be closed.
-func (p *planner) hasSpace(s *slot, shape int) bool {
+// hasSpace is hasRoom for an instance of that type with so many containers and so much
+// room left, if it were open.
+func (p *planner) hasSpace(typ, count int32, room *Resources, shape int) bool {
 	most := p.w.Limits.MaxContainersPerInstance
-	return s.typ >= 0 && p.w.Shapes[shape].within(&s.room) &&
-		p.fits[shape*len(p.w.Types)+int(s.typ)] && (most <= 0 || int(s.count) < most)
-}
-
-// search returns the slot that ranks first among those with room for the shape, or -1.
-// It is the first in standing order with room or, since a placement only improves a
-// slot's rank, one of those that something was placed on.
-func (p *planner) search(shape int, st *shapeState) int32 {
-	for ; st.seen < len(p.touched); st.seen++ {
-		t := p.touched[st.seen]
-		if !p.hasRoom(&p.slots[t.slot], shape) {
-			continue
-		}
-		if t.first {
-			st.candidates = append(st.candidates, t.slot)
-		}
-		if st.best < 0 || rank(&p.slots[t.slot], &p.slots[st.best]) < 0 {
-			st.best = t.slot
-		}
-	}
-	if st.best >= 0 && !p.hasRoom(&p.slots[st.best], shape) {
-		p.searchCandidates(shape, st)
-	}
-	standing := int32(len(p.w.Instances))
-	for st.standing < standing && !p.hasRoom(&p.slots[st.standing], shape) {
-		st.standing++
-	}
-	if st.standing < standing && (st.best < 0 || rank(&p.slots[st.standing], &p.slots[st.best]) < 0) {
-		return st.standing
-	}
-	return st.best
-}
-
-// searchCandidates finds the best candidate anew and drops those without room.
-func (p *planner) searchCandidates(shape int, st *shapeState) {
-	st.best = -1
-	st.candidates = slices.DeleteFunc(st.candidates, func(s int32) bool { return !p.hasRoom(&p.slots[s], shape) })
-	for _, s := range st.candidates {
-		if st.best < 0 || rank(&p.slots[s], &p.slots[st.best]) < 0 {
-			st.best = s
-		}
-	}
+	return typ >= 0 && p.w.Shapes[shape].within(room) &&
+		p.fits[shape*len(p.w.Types)+int(typ)] && (most <= 0 || int(count) < most)
 }
 
 // place puts a container of that shape on a slot.
@@ -225,6 +157,9 @@ func (p *planner) place(s int32, shape int) {
 	sl := &p.slots[s]
 	sl.room.take(&p.w.Shapes[shape].Resources)
 	sl.count++
-	p.touched = append(p.touched, touch{slot: s, first: !sl.touched})
-	sl.touched = true
+	if sl.last < 0 {
+		p.used = append(p.used, s)
+	}
+	sl.last = int32(len(p.placed))
+	p.placed = append(p.placed, placement{slot: s, count: sl.count, room: sl.room})
 }

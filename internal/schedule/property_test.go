@@ -12,12 +12,23 @@ import (
 	"pgregory.net/rapid"
 )
 
-// TestMain has rapid try more worlds than its default, unless told otherwise.
+// checks is how many worlds rapid tries, unless told otherwise by -rapid.checks.
+const checks = "1000"
+
 func TestMain(m *testing.M) {
-	if err := flag.Set("rapid.checks", "1000"); err != nil {
+	if err := flag.Set("rapid.checks", checks); err != nil {
 		panic(err)
 	}
 	m.Run()
+}
+
+// checkFewer is rapid.Check for a property that takes long.
+func checkFewer(t *testing.T, property func(*rapid.T)) {
+	if f := flag.Lookup("rapid.checks"); f.Value.String() == checks {
+		require.NoError(t, f.Value.Set("250"))
+		defer func() { require.NoError(t, f.Value.Set(checks)) }()
+	}
+	rapid.Check(t, property)
 }
 
 // drawWorld draws a small world in which everything is likely to be short.
@@ -29,6 +40,7 @@ func drawWorld(t *rapid.T) *World {
 		MaxPriceFactor:           float64(n("price factor", 0, 4)),
 		CreateConcurrency:        n("create concurrency", 0, 3),
 		MinIdle:                  n("min idle", 0, 2),
+		OnDemandFallback:         rapid.Bool().Draw(t, "on-demand fallback"),
 	}}
 	for i := range n("types", 0, 4) {
 		w.Types = append(w.Types, InstanceType{Name: fmt.Sprintf("t%d", i), Price: float64(n("price", 0, 5)),
@@ -142,25 +154,46 @@ func TestPropertyTheOrderOfTheWorldDoesNotMatter(t *testing.T) {
 // TestPropertySearchFindsWhatLookingAtEverythingFinds holds the search, which
 // remembers where it looked, against one that does not.
 func TestPropertySearchFindsWhatLookingAtEverythingFinds(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		w := drawWorld(t)
-		var d Decision
-		d.begin(w)
-		p := &planner{w: w, d: &d, emptying: -1}
-		p.seeTypes()
-		p.seeInstances()
-		for _, e := range p.order() {
-			shape := w.Containers[e.index].Shape
-			st, want := p.shape(shape), int32(-1)
-			for i := range p.slots {
-				if p.hasRoom(&p.slots[i], shape) && (want < 0 || rank(&p.slots[i], &p.slots[want]) < 0) {
-					want = int32(i)
-				}
-			}
-			require.Equal(t, want, p.search(shape, st))
-			p.handle(e)
+	rapid.Check(t, func(t *rapid.T) { checkSearch(t, drawWorld(t)) })
+}
+
+// TestSearchInLargeWorlds has worlds in which many instances that something was placed
+// on have room left, of different sizes.
+func TestSearchInLargeWorlds(t *testing.T) {
+	for seed := range int64(30) {
+		r := rand.New(rand.NewSource(seed))
+		w := fleet().limits(func(l *Limits) { *l = Limits{MaxInstances: 80} })
+		w.Shapes = nil
+		for range 6 {
+			w.Shapes = append(w.Shapes, Shape{Preemptible: r.Intn(2) == 1, Resources: Resources{MilliCPU: 500 * int64(1+r.Intn(6)), Memory: gib}})
 		}
-	})
+		for i := range 60 {
+			w.add([]Phase{Up, Up, Booting}[r.Intn(3)], []string{"small", "large", "spot"}[r.Intn(3)], fmt.Sprintf("i%02d", i))
+		}
+		for i := range 400 {
+			w.urgent(r.Intn(2), r.Intn(6), fmt.Sprintf("c%03d", i))
+		}
+		checkSearch(t, &w.World)
+	}
+}
+
+func checkSearch(t require.TestingT, w *World) {
+	var d Decision
+	d.begin(w)
+	p := &planner{w: w, d: &d, emptying: -1}
+	p.seeTypes()
+	p.seeInstances()
+	for _, e := range p.keepPlaces(p.order()) {
+		shape := w.Containers[e.index].Shape
+		st, want := p.shape(shape), int32(-1)
+		for i := range p.slots {
+			if p.hasRoom(&p.slots[i], shape) && (want < 0 || rank(&p.slots[i], &p.slots[want]) < 0) {
+				want = int32(i)
+			}
+		}
+		require.Equal(t, want, p.search(shape, st))
+		p.handle(e)
+	}
 }
 
 // TestPropertyDecisionsSettle carries decisions out in a cloud that accepts everything:
@@ -200,12 +233,4 @@ func carryOut(w *World, d *Decision) {
 	for _, c := range d.Create {
 		w.Instances = append(w.Instances, Instance{Name: fmt.Sprintf("n%d", len(w.Instances)), Type: c.Type, Phase: Up})
 	}
-}
-
-func FuzzDecide(f *testing.F) {
-	f.Fuzz(rapid.MakeFuzz(func(t *rapid.T) {
-		w := drawWorld(t)
-		d := Decide(w)
-		checkDecision(t, w, &d)
-	}))
 }

@@ -32,9 +32,11 @@ func (p *planner) makeRoom(c *Container, st *shapeState, r int32) int32 {
 	}
 	why := p.d.reasons[r]
 	if !p.findFuture(c.Shape, why) {
-		if p.emptying >= 0 && p.hasSpace(&p.slots[p.emptying], c.Shape) {
-			why.hint, why.slot = hintKept, p.slots[p.emptying].name
-			r = p.because(why)
+		if p.emptying >= 0 {
+			if s := &p.slots[p.emptying]; p.hasSpace(s.typ, s.count, &s.room, c.Shape) {
+				why.hint, why.slot = hintKept, s.name
+				r = p.because(why)
+			}
 		}
 		st.noRoom = r
 		return r
@@ -46,8 +48,7 @@ func (p *planner) makeRoom(c *Container, st *shapeState, r int32) int32 {
 
 // takeFuture reserves room on f if there is enough for the shape.
 func (p *planner) takeFuture(f *future, shape int) bool {
-	s := slot{typ: f.typ, room: f.room, count: f.count}
-	if !p.hasSpace(&s, shape) {
+	if !p.hasSpace(f.typ, f.count, &f.room, shape) {
 		return false
 	}
 	f.room.take(&p.w.Shapes[shape].Resources)
@@ -79,7 +80,10 @@ func (p *planner) findFuture(shape int, why reason) bool {
 	case p.emptying < 0 && p.empty(shape):
 		s := &p.slots[p.emptying]
 		why.hint, why.slot = hintEmptying, s.name
-		if p.fitsOf(shape)[s.typ] { // nothing ends for it: it waits for room, like everything
+		switch {
+		case !s.up:
+			why.hint = hintBooting
+		case p.fitsOf(shape)[s.typ]: // nothing ends for it: it waits for room, like everything
 			why.hint, typ = hintNone, s.typ
 		}
 	default:
@@ -106,12 +110,13 @@ func (p *planner) seeIdle(limit int) {
 }
 
 // empty closes the instance that will be empty soonest, as far as the number of its
-// containers tells; among equals, one on which the shape will have room.
+// containers tells; among equals, one on which the shape will have room. One that
+// boots for nobody is let go as soon as it is up.
 func (p *planner) empty(shape int) bool {
 	fits, best := p.fitsOf(shape), int32(-1)
 	for i := range int32(len(p.w.Instances)) {
 		s := &p.slots[i]
-		if !s.up || !s.open {
+		if !s.open || !s.up && s.count > 0 {
 			continue
 		}
 		if best >= 0 {

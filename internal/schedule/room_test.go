@@ -64,6 +64,15 @@ func TestMakingRoomAtALimit(t *testing.T) {
 		{"the instance that will be empty soonest",
 			fleet().limits(full(2)).up("large", "a").up("small", "b").runs("a", one, "r1").runs("b", none, "r2 r3").
 				runs("a", four, "r4").runs("a", two, "r5").urgent(1, four, "high").queue(one, "low"), ""},
+		{"one that boots for nobody sooner than one that is busy",
+			fleet().limits(full(2)).up("small", "a").add(Booting, "small", "b").runs("a", one, "r").
+				urgent(1, four, "high").queue(one, "low1 low2"), "low1 on a"},
+		{"one that boots for somebody is not let go",
+			fleet().limits(full(2)).up("small", "a").add(Booting, "small", "b").runs("a", one, "r").assigned("b", two, "low1").
+				urgent(1, four, "high").queue(one, "low2"), "low1 awaits b"},
+		{"one that it booted for is, when that goes elsewhere",
+			fleet().limits(full(2)).up("small", "a").add(Booting, "small", "b").runs("a", one, "r").assigned("b", one, "low1").
+				urgent(1, four, "high").queue(one, "low2"), "low1 on a"},
 		{"among equals the one that it will have room on",
 			fleet().limits(full(2)).up("small", "a").up("large", "b").runs("a", one, "r1").
 				runs("b", four, "r2").runs("b", none, "r3").runs("a", none, "r4").

@@ -2,6 +2,7 @@ package schedule
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -21,11 +22,17 @@ type sim struct {
 	t       *testing.T
 	w       *World
 	quota   int
+	without string               // the type of which there is none, for a quota of its own
 	started map[string]time.Time // of instances and containers
 	lasts   func(c *Container) time.Duration
 	serial  int
+	bought  int                      // instances asked for
 	refused int                      // by the cloud, so far
 	ran     map[string]time.Duration // from the start of the simulation until it ran
+	// follow is told how many containers end, before the fleet decides.
+	follow func(n int)
+	// early has the fleet decide once more, before it hears that they have ended.
+	early bool
 }
 
 func newSim(t *testing.T, w *world, quota int, lasts func(c *Container) time.Duration) *sim {
@@ -36,7 +43,19 @@ func newSim(t *testing.T, w *world, quota int, lasts func(c *Container) time.Dur
 func (s *sim) step() {
 	s.w.Now = s.w.Now.Add(simStep)
 	s.answer()
-	s.endContainers()
+	ended := s.over()
+	if s.follow != nil {
+		s.follow(len(ended))
+	}
+	if s.early {
+		s.decide()
+	}
+	s.w.Containers = slices.DeleteFunc(s.w.Containers, func(c Container) bool { return ended[c.ID] })
+	s.decide()
+}
+
+// decide decides, and carries that out.
+func (s *sim) decide() {
 	d := Decide(s.w)
 	for _, a := range d.Assign {
 		c := &s.w.Containers[a.Index]
@@ -47,6 +66,7 @@ func (s *sim) step() {
 	names := make([]string, len(d.Create))
 	for i, c := range d.Create {
 		s.serial++
+		s.bought++
 		names[i] = fmt.Sprintf("i%04d", s.serial)
 		s.w.Instances = append(s.w.Instances, Instance{Name: names[i], Type: c.Type, Phase: Creating})
 	}
@@ -86,6 +106,11 @@ func (s *sim) answer() {
 	var left []Instance
 	for _, in := range s.w.Instances {
 		switch {
+		case in.Phase == Creating && in.Type == s.without:
+			s.refused++
+			s.w.Learnt.QuotaRefused(alive, s.w.Now)
+			s.w.Learnt.CapacityRefused(ScopeType, in.Type, "VcpuLimitExceeded", s.w.Now)
+			continue
 		case in.Phase == Creating && alive >= s.quota:
 			s.refused++
 			s.w.Learnt.QuotaRefused(alive, s.w.Now)
@@ -116,14 +141,15 @@ func (s *sim) alive() int {
 	return n
 }
 
-func (s *sim) endContainers() {
-	var left []Container
+// over returns the containers that end now.
+func (s *sim) over() map[string]bool {
+	ended := map[string]bool{}
 	for _, c := range s.w.Containers {
-		if c.Binding != Running || s.w.Now.Sub(s.started[c.ID]) < s.lasts(&c) {
-			left = append(left, c)
+		if c.Binding == Running && s.w.Now.Sub(s.started[c.ID]) >= s.lasts(&c) {
+			ended[c.ID] = true
 		}
 	}
-	s.w.Containers = left
+	return ended
 }
 
 func (s *sim) submit(shape, priority, n int) {
@@ -208,4 +234,24 @@ func TestOverTimeAHigherPriorityIsNotStarvedByAStreamOfLowerOnes(t *testing.T) {
 		assert.Less(t, s.ran[id], 30*time.Minute, id)
 	}
 	assert.Greater(t, len(s.ran), 50, "and the lower ones went on")
+}
+
+// A type whose own quota is used up is refused however few instances there are: what
+// needs it is not to bring the fleet down to none while it waits.
+func TestOverTimeAQuotaOfATypeDoesNotStarveTheOthers(t *testing.T) {
+	s := newSim(t, fleet(), 10, lasting)
+	s.w.Limits.CreateConcurrency = 5
+	s.without = "gpu"
+	s.submit(two, 0, 400)
+	s.submit(gpu, 1, 2)
+	low := 0
+	for s.w.Now.Before(noon.Add(3 * time.Hour)) {
+		s.step()
+		if s.w.Now.After(noon.Add(10 * time.Minute)) {
+			low = max(low, 10-s.alive())
+		}
+	}
+	assert.LessOrEqual(t, low, 3, "instances fewer than there could be")
+	assert.LessOrEqual(t, s.refused, 60, "of 2,160 decisions")
+	assert.GreaterOrEqual(t, len(s.ran), 300)
 }

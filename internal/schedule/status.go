@@ -30,6 +30,7 @@ const (
 	stopNone        stop = iota
 	stopUnfit            // no type fits
 	stopHeld             // every type that fits is held off
+	stopTrial            // a holdoff has ended, and one instance is tried first
 	stopMax              // max_instances
 	stopQuota            // the cloud's quota
 	stopOneByOne         // approaching the quota
@@ -45,6 +46,7 @@ const (
 	hintGoing         // an instance is shutting down anyway
 	hintShutDown      // an idle one is shut down for it
 	hintEmptying      // one of another type takes nothing new until it is empty
+	hintBooting       // one that boots for nobody is let go when it is up
 	hintKept          // it would have room on one that is kept for another
 )
 
@@ -55,9 +57,11 @@ type reason struct {
 	hint  hint
 	typ   int32 // the type that would be bought
 	shape int32
-	n, of int       // instances: how many there are, and may be
-	until time.Time // when it may cease to hold, zero: not known
-	slot  string    // the instance that hint is about
+	// holdoff is an index into Decision.holdoffs, for stopTrial.
+	holdoff int32
+	n, of   int       // instances: how many there are, and may be
+	until   time.Time // when it may cease to hold, zero: not known
+	slot    string    // the instance that hint is about
 }
 
 // atLimit reports whether an instance could be bought if another one ended.
@@ -111,6 +115,8 @@ func (d *Decision) sentence(r *reason) string {
 	switch r.stop {
 	case stopHeld:
 		return d.heldSentence(r)
+	case stopTrial:
+		return trialSentence(&d.holdoffs[r.holdoff])
 	case stopMax:
 		return fmt.Sprintf("fleet is at its limit of %s (max_instances)", plural(float64(r.n), "instance")) + d.hintSentence(r)
 	case stopQuota:
@@ -146,6 +152,8 @@ func (d *Decision) hintSentence(r *reason) string {
 		return fmt.Sprintf("; idle %s is shut down to make room for a %s", r.slot, typ)
 	case hintEmptying:
 		return fmt.Sprintf("; %s takes nothing new, to make room for a %s once it is empty", r.slot, typ)
+	case hintBooting:
+		return fmt.Sprintf("; %s, which boots, is let go once it is up, to make room for a %s", r.slot, typ)
 	case hintKept:
 		return fmt.Sprintf("; %s is kept for a container before it", r.slot)
 	default:
@@ -183,13 +191,7 @@ func (d *Decision) heldSentence(r *reason) string {
 }
 
 func (d *Decision) holdoffSentence(h *Holdoff) string {
-	what := h.Name
-	switch h.Scope {
-	case ScopeAll:
-		what = "any instance"
-	case ScopeGroup:
-		what = "group " + h.Name
-	}
+	what := h.what()
 	switch h.Kind {
 	case NoCapacity:
 		return fmt.Sprintf("no capacity for %s until %s (%s)", what, d.clock(h.Until), h.Reason)
@@ -197,6 +199,26 @@ func (d *Decision) holdoffSentence(h *Holdoff) string {
 		return fmt.Sprintf("creating %s is not possible until somebody acts: %s (next try at %s)", what, h.Reason, d.clock(h.Until))
 	default:
 		return fmt.Sprintf("creating %s failed: %s (next try at %s)", what, h.Reason, d.clock(h.Until))
+	}
+}
+
+// trialSentence says why one instance is tried before more are.
+func trialSentence(h *Holdoff) string {
+	if h.Kind == NoCapacity {
+		return fmt.Sprintf("one instance is tried first, since there was no capacity for %s (%s)", h.what(), h.Reason)
+	}
+	return fmt.Sprintf("one instance is tried first, since creating %s failed: %s", h.what(), h.Reason)
+}
+
+// what says what h keeps from being created.
+func (h *Holdoff) what() string {
+	switch h.Scope {
+	case ScopeType:
+		return h.Name
+	case ScopeGroup:
+		return "group " + h.Name
+	default:
+		return "any instance"
 	}
 }
 

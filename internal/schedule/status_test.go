@@ -35,6 +35,9 @@ func TestStatus(t *testing.T) {
 		{"the lower of quota and max_instances",
 			fleet().limits(full(2)).learnt(func(l *Learnt) { l.QuotaRefused(1, noon) }).add(Parked, "small", "a", "b").queue(two, "q"),
 			"queue position 1: fleet is at its quota of 1 instance"},
+		{"max_instances where it is as low as the quota",
+			fleet().limits(full(2)).learnt(func(l *Learnt) { l.QuotaRefused(2, noon) }).add(Parked, "small", "a", "b").queue(two, "q"),
+			"queue position 1: fleet is at its limit of 2 instances (max_instances)"},
 		{"quota, to be tried again", fleet().learnt(func(l *Learnt) {
 			l.Quota = Quota{Limited: true, Level: 1, Next: noon.Add(time.Minute)}
 		}).add(Parked, "small", "a").queue(two, "q"),
@@ -55,6 +58,14 @@ func TestStatus(t *testing.T) {
 				"no capacity for small until 12:00:10 (InsufficientInstanceCapacity)"},
 		{"capacity of anything is said once", fleet().learnt(capacity(ScopeAll, "")).queue(spot, "q"),
 			"queue position 1: no capacity for any instance until 12:00:10 (InsufficientInstanceCapacity)"},
+		{"one is tried after there was no capacity", fleet().learnt(func(l *Learnt) {
+			l.CapacityRefused(ScopeGroup, "standard", "InsufficientInstanceCapacity", noon.Add(-time.Minute))
+		}).queue(two, "x q"),
+			"queue position 1: one instance is tried first, since there was no capacity for group standard (InsufficientInstanceCapacity)"},
+		{"one is tried after an error", fleet().learnt(func(l *Learnt) {
+			l.CreateFailed("", "AuthFailure", true, noon.Add(-10*time.Minute))
+		}).queue(two, "x q"),
+			"queue position 1: one instance is tried first, since creating any instance failed: AuthFailure"},
 		{"rate limit", fleet().learnt(func(l *Learnt) { l.RateLimited(noon.Add(5 * time.Second)) }).queue(two, "q"),
 			"queue position 1: the cloud limits the rate of requests, next try at 12:00:05"},
 		{"another error", fleet().learnt(func(l *Learnt) { l.CreateFailed("small", "InternalError", false, noon) }).queue(two, "q"),
@@ -74,6 +85,8 @@ func TestStatus(t *testing.T) {
 			"queue position 1: fleet is at its limit of 1 instance (max_instances); an instance that is shutting down makes room for a large"},
 		{"another instance is to become empty", fleet().limits(full(1)).up("small", "a").runs("a", one, "r").queue(four, "q"),
 			"queue position 1: fleet is at its limit of 1 instance (max_instances); a takes nothing new, to make room for a large once it is empty"},
+		{"one that boots for nobody is to go", fleet().limits(full(1)).add(Booting, "small", "b").queue(four, "q"),
+			"queue position 1: fleet is at its limit of 1 instance (max_instances); b, which boots, is let go once it is up, to make room for a large"},
 		{"room is kept for another", fleet().limits(full(1)).up("small", "a").runs("a", one, "r").queue(four, "x").queue(one, "q"),
 			"queue position 2: fleet is at its limit of 1 instance (max_instances); a is kept for a container before it"},
 		{"room that others have to leave", fleet().limits(full(1)).up("small", "a").runs("a", one, "r").queue(two, "q"),

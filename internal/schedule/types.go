@@ -43,8 +43,12 @@ type Limits struct {
 	MaxInstances             int     // instances alive or being created. 0: no limit
 	MaxContainersPerInstance int     // containers on one instance. 0: no limit
 	MaxPriceFactor           float64 // times the price of the cheapest type that fits. 0: no limit; less than 1 counts as 1
-	CreateConcurrency        int     // instances in phase Creating at one time. 0: no limit
-	MinIdle                  int     // instances with nothing to do that are kept warm
+	// OnDemandFallback has MaxPriceFactor hold a type that is not preemptible against
+	// the cheapest such type that fits. Otherwise, preemptible instances being so much
+	// cheaper, containers that allow them would hardly ever get another when there are none.
+	OnDemandFallback  bool
+	CreateConcurrency int // instances in phase Creating at one time. 0: no limit
+	MinIdle           int // instances with nothing to do that are kept warm
 }
 
 // Phase is how far an instance is, as far as the scheduler needs to know.

@@ -28,7 +28,10 @@ func (p *planner) keepWarm() {
 		}
 	}
 	for ; missing > 0; missing-- {
-		if why := p.stopped(); why.stop != stopNone {
+		p.creating += p.spare
+		why := p.stopped()
+		p.creating -= p.spare
+		if why.stop != stopNone {
 			p.wakeAt(why.until)
 			return
 		}
@@ -59,11 +62,11 @@ func (p *planner) warmth(a, b *slot) int {
 }
 
 // warmType returns the type to keep idle: the cheapest that is not preemptible, since
-// any container may use it, else the cheapest. -1: all are held off.
+// any container may use it, else the cheapest. -1: all are held off or on trial.
 func (p *planner) warmType() int32 {
 	best := int32(-1)
 	for _, t := range p.byPrice {
-		if !p.held[t].until.IsZero() {
+		if !p.held[t].until.IsZero() || p.onTrial(t) >= 0 {
 			continue
 		}
 		if !p.w.Types[t].Preemptible {

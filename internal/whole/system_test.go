@@ -262,6 +262,11 @@ func listRequest(query string, token []byte) *workflowservice.ListWorkflowExecut
 	return &workflowservice.ListWorkflowExecutionsRequest{Namespace: client.DefaultNamespace, Query: query, NextPageToken: token, PageSize: 1000}
 }
 
+// countRequest counts workflow executions.
+func countRequest(query string) *workflowservice.CountWorkflowExecutionsRequest {
+	return &workflowservice.CountWorkflowExecutionsRequest{Namespace: client.DefaultNamespace, Query: query}
+}
+
 // quiet is a logger that drops everything.
 type quiet struct{}
 

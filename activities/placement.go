@@ -1,0 +1,52 @@
+package activities
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"drover/internal/api"
+)
+
+// placement is where the fleet has placed a container, seen from an instance that was
+// told to start an attempt of it.
+type placement struct {
+	elsewhere string // why it must not be started here
+	err       error  // it can't be said now
+}
+
+// how is how an attempt ends that must not be started.
+func (p placement) how() api.EndKind {
+	if p.err != nil {
+		return ""
+	}
+	return api.Unwanted
+}
+
+// placed asks the fleet, right before an attempt is started, whether it is to be started
+// here. An order to start may come from a workflow task of the fleet that failed
+// afterwards: the next try of the task may place the container elsewhere, and then this
+// order has never been given. What a query answers is in the history.
+func (r *remote) placed(ctx context.Context) placement {
+	for began := time.Now(); ; {
+		known, err := r.AskStatus(ctx, api.AskInput{Fleet: r.in.Machine.Fleet, Container: r.in.Assignment.Container})
+		switch here := known.Instance == r.in.Machine.Name; {
+		case err != nil:
+			return placement{err: fmt.Errorf("ask fleet %s: %w", r.in.Machine.Fleet, err)}
+		case r.isElsewhere(known), here && known.Attempt > r.in.Assignment.Attempt:
+			return placement{elsewhere: fmt.Sprintf("the fleet has placed attempt %d on %s", known.Attempt, known.Instance)}
+		case here && known.State == api.ContainerRunning && known.Attempt == r.in.Assignment.Attempt:
+			return placement{}
+		case time.Since(began) > patience:
+			return placement{err: fmt.Errorf("fleet %s has not placed container %s here", r.in.Machine.Fleet, r.in.Assignment.Container)}
+		}
+		if err := pause(ctx, soon(began)); err != nil {
+			return placement{err: err}
+		}
+	}
+}
+
+// isElsewhere reports whether a container runs on another instance, as its fleet says.
+func (r *remote) isElsewhere(known api.ContainerState) bool {
+	return known.State == api.ContainerRunning && known.Instance != r.in.Machine.Name
+}
