@@ -70,6 +70,27 @@ func (c *chaos) stopWorker(e event) {
 	p.stop(syscall.SIGTERM)
 }
 
+// hangWorker stops a worker, which then goes on with what another one may have done
+// since.
+func (c *chaos) hangWorker(e event) {
+	p, ok := c.takeWorker(e)
+	if !ok {
+		c.say(e.kind, "there is none")
+		return
+	}
+	c.say(e.kind, "%s for %s", p.name, e.lasts.Round(time.Millisecond))
+	c.trouble("", handover)
+	signal := func(signal syscall.Signal) {
+		c.try(e.kind, func() error { return p.cmd.Process.Signal(signal) })
+	}
+	signal(syscall.SIGSTOP)
+	c.later(e.lasts, func() {
+		signal(syscall.SIGCONT)
+		c.alive = append(c.alive, p)
+	})
+	c.startWorkers(1)
+}
+
 func (c *chaos) killAllWorkers(e event) {
 	c.say(e.kind, "%d, for %s", len(c.alive), e.lasts.Round(time.Millisecond))
 	c.trouble("", e.lasts+handover)

@@ -33,6 +33,7 @@ func init() {
 		submission:                     {0, 0, 0, (*chaos).submitContainer},
 		"worker killed":                {3, 0, 0, (*chaos).killWorker},
 		"worker stopped":               {2, 0, 0, (*chaos).stopWorker},
+		"worker hung":                  {1, 2 * time.Second, 40 * time.Second, (*chaos).hangWorker},
 		"all workers killed":           {1, time.Second, 10 * time.Second, (*chaos).killAllWorkers},
 		"server killed":                {1, 0, 3 * time.Second, (*chaos).killServer},
 		"power cut":                    {3, 0, 0, (*chaos).cutPower},
