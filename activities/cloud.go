@@ -64,7 +64,7 @@ func (a *Activities) CreateInstance(ctx context.Context, in api.CreateInput) (ap
 	case err == nil || cloud.ClassOf(err) == cloud.NotFound:
 		return m, refused
 	}
-	return m, fmt.Errorf("%w; and whether there is one all the same can't be said: %v", err, refused)
+	return m, fmt.Errorf("%w; and whether there is one all the same can't be said: %s", err, refused.Error())
 }
 
 // isFinal reports whether no retry can mend an error.

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+	"time"
 
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
@@ -105,8 +106,14 @@ func (c *container) ask(ctx workflow.Context, summary string, request api.Reques
 		Fleet: c.spec.Fleet, Request: request,
 		RequestID: requestID(c.info.WorkflowExecution.RunID, int64(c.requests), content),
 	}
-	ctx = workflow.WithLocalActivityOptions(ctx, localOptions(summary))
-	return workflow.ExecuteLocalActivity(ctx, api.SubmitActivity, in).Get(ctx, nil)
+	if request.Kind == api.Submit {
+		ctx = workflow.WithLocalActivityOptions(ctx, localOptions(summary))
+		return workflow.ExecuteLocalActivity(ctx, api.SubmitActivity, in).Get(ctx, nil)
+	}
+	// What people ask for may come in a stream, and a local activity would keep the workflow
+	// task open: the server ends one during which a hundred signals have come in.
+	ctx = workflow.WithActivityOptions(ctx, activityOptions(summary, 30*time.Second))
+	return workflow.ExecuteActivity(ctx, api.SubmitActivity, in).Get(ctx, nil)
 }
 
 // follow blocks until the container has an outcome, or this run must end, passing on

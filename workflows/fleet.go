@@ -106,7 +106,7 @@ func newFleet(ctx workflow.Context, in api.FleetInput) (*fleet, error) {
 		byID: map[string]*member{}, byName: map[string]*machine{}, stories: map[string][]string{},
 		learnt: schedule.NewLearnt(in.Spec.Limits.InitialQuotaEstimate), news: true,
 	}
-	f.types = types(f.spec)
+	f.types = schedule.TypesOf(f.spec)
 	if in.Carried != nil {
 		f.unpack(*in.Carried)
 	}

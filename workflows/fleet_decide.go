@@ -5,7 +5,6 @@ import (
 	"encoding/base32"
 	"encoding/json"
 	"fmt"
-	"math"
 	"slices"
 	"strings"
 	"time"
@@ -13,7 +12,6 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"drover/internal/api"
-	"drover/internal/fleetspec"
 	"drover/internal/schedule"
 )
 
@@ -22,13 +20,7 @@ func (f *fleet) decide(ctx workflow.Context) {
 	f.batch++
 	f.world = schedule.World{
 		Now: workflow.Now(ctx), Types: f.types, Shapes: f.shapes, Learnt: f.learnt,
-		Limits: schedule.Limits{
-			MaxInstances:             f.spec.Limits.MaxInstances,
-			MaxContainersPerInstance: f.spec.Limits.MaxContainersPerInstance,
-			MaxPriceFactor:           f.spec.Limits.MaxPriceFactor,
-			CreateConcurrency:        f.spec.Limits.CreateConcurrency,
-			MinIdle:                  f.spec.Limits.MinIdle,
-		},
+		Limits:     schedule.LimitsOf(f.spec),
 		Instances:  make([]schedule.Instance, len(f.instances)),
 		Containers: make([]schedule.Container, len(f.containers)),
 	}
@@ -244,20 +236,6 @@ func (f *fleet) instanceType(name string) schedule.InstanceType {
 		}
 	}
 	return schedule.InstanceType{Name: name}
-}
-
-// types are the spec's instance types in the scheduler's terms.
-func types(spec fleetspec.Spec) []schedule.InstanceType {
-	ts := make([]schedule.InstanceType, 0, len(spec.InstanceTypes))
-	for _, t := range spec.InstanceTypes {
-		ts = append(ts, schedule.InstanceType{
-			Name: t.Name, Price: t.Price, Preemptible: t.Preemptible, Architecture: t.Architecture,
-			Resources: schedule.Resources{
-				MilliCPU: int64(math.Round(t.VCPUs * 1000)), Memory: int64(t.Memory), Scratch: int64(t.Scratch), GPUs: int64(t.GPUs),
-			},
-		})
-	}
-	return ts
 }
 
 // show puts the fleet's state into the workflow's current details.

@@ -2,7 +2,6 @@ package workflows
 
 import (
 	"fmt"
-	"math"
 	"slices"
 	"strings"
 	"time"
@@ -52,9 +51,7 @@ func (f *fleet) request(ctx workflow.Context, r api.Request) {
 // submit queues a container, once.
 func (f *fleet) submit(ctx workflow.Context, known *member, r api.Request) {
 	to := api.WorkflowOf(r.ID, r.WorkflowID)
-	shape := schedule.Shape{Preemptible: r.Preemptible, Resources: schedule.Resources{
-		MilliCPU: int64(math.Ceil(r.VCPUs * 1000)), Memory: int64(r.Memory), Scratch: int64(r.Scratch), GPUs: int64(r.GPUs),
-	}}
+	shape := schedule.ShapeOf(r.VCPUs, r.Memory, r.Scratch, r.GPUs, r.Preemptible)
 	switch {
 	case known != nil && known.workflow == r.WorkflowID:
 		return

@@ -55,7 +55,7 @@ func (f *fleet) apply(spec fleetspec.Spec) {
 	if len(fleetspec.Diff(f.spec, spec)) == 0 {
 		return
 	}
-	f.spec, f.types, f.news = spec, types(spec), true
+	f.spec, f.types, f.news = spec, schedule.TypesOf(spec), true
 	f.problem = "" // the new spec is prepared next; it may be what mends it
 	f.learnt.Forget()
 	for _, m := range f.instances {

@@ -44,7 +44,7 @@ func newTable(t *testing.T, c instancetest.Case) *table {
 	}
 	p.listings = p.list
 	p.watch = p.watches
-	p.world.run = p.runs
+	p.run = p.runs
 	p.destroys = func(ctx context.Context) error { return p.wait(ctx, "destroy") }
 	return p
 }

@@ -107,7 +107,7 @@ func (w *world) probeBoot(ctx context.Context, in api.BootProbeInput) error {
 		return nil
 	}
 	err := w.bootProbe()
-	if w.bootProbed++; w.bootProbed > 1 && err == errNotYet {
+	if w.bootProbed++; w.bootProbed > 1 && errors.Is(err, errNotYet) {
 		return errRefused // the last try is not tried again
 	}
 	return err

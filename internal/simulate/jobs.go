@@ -83,7 +83,7 @@ func (l *list) remove(j *job) {
 // submit queues a container, unless no instance type fits.
 func (s *simulation) submit(j *job) {
 	s.progress = s.now
-	shape := shapeOf(j.Container)
+	shape := schedule.ShapeOf(j.VCPUs, j.Memory, j.Scratch, j.GPUs, j.Preemptible)
 	at, known := s.shapeOf[shape]
 	if !known {
 		at = len(s.shapes)

@@ -80,7 +80,7 @@ type simulation struct {
 
 func newSimulation(spec fleetspec.Spec, workload Workload, options Options) *simulation {
 	s := &simulation{
-		spec: spec, options: options, types: typesOf(spec), limits: limitsOf(spec), epoch: workload.Start, dated: !workload.Start.IsZero(),
+		spec: spec, options: options, types: schedule.TypesOf(spec), limits: schedule.LimitsOf(spec), epoch: workload.Start, dated: !workload.Start.IsZero(),
 		random:  rand.New(rand.NewPCG(options.Seed, 0x64726f766572)),
 		create:  bucket{perMinute: options.CreateRate, tokens: options.CreateRate},
 		shapeOf: map[schedule.Shape]int{}, byName: map[string]*machine{},

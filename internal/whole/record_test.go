@@ -63,6 +63,36 @@ func TestRecordHistories(t *testing.T) {
 		require.Error(t, err)
 		s.record(dir, "bad", i.WorkflowID, lost.GetID(), refused.GetID(), api.FleetWorkflowID("default"))
 	})
+	t.Run("found", func(t *testing.T) {
+		s := newSystem(t, quickSync)
+		gate := filepath.Join(t.TempDir(), "gate")
+		run := s.submit("adopted", map[string]any{"command": []string{"sh", "-c", "while [ ! -e " + gate + " ]; do sleep 0.1; done; exit 6"}})
+		i := s.instance(api.StateRunning)
+		for _, id := range []string{api.FleetWorkflowID("default"), i.WorkflowID} {
+			require.NoError(t, s.client.TerminateWorkflow(t.Context(), id, "", "test"))
+		}
+		s.apply(quickSync)
+		s.eventually(60*time.Second, func() bool { return s.fleet().Running == 1 }, "it is adopted")
+		require.NoError(t, os.WriteFile(gate, nil, 0o600))
+		_, err := s.result(run)
+		require.NoError(t, err)
+		s.gone(i)
+		s.record(dir, "found", i.WorkflowID, run.GetID(), api.FleetWorkflowID("default"))
+	})
+	t.Run("continued", func(t *testing.T) {
+		s := newSystem(t, func(spec *fleetspec.Spec) { spec.Timeouts.Idle = fleetspec.Duration(3 * time.Second) })
+		run := s.submit("long", map[string]any{"command": []string{"sleep", "20"}})
+		i := s.instance(api.StateRunning)
+		for k := range 600 {
+			s.signal(i, api.SignalSetIdleBehavior, []string{"run", "sideways"}[k%2])
+			s.send(run.GetID(), api.SignalSetPriority, k)
+		}
+		_, err := s.result(run)
+		require.NoError(t, err)
+		s.gone(i)
+		require.NotZero(t, s.continuedRuns(i.WorkflowID))
+		s.record(dir, "continued", i.WorkflowID, run.GetID(), api.FleetWorkflowID("default"))
+	})
 	t.Run("slow", func(t *testing.T) {
 		s := newSystem(t, func(spec *fleetspec.Spec) {
 			spec.BootProbe = "exit 3"

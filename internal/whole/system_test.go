@@ -86,6 +86,16 @@ func (s *system) startServer(port, uiPort int) {
 	s.address, s.ui = serves.Address, serves.UI
 }
 
+// restartServer starts the server again, where it was.
+func (s *system) restartServer() {
+	port := func(address string) (n int) {
+		_, err := fmt.Sscan(address[strings.LastIndex(address, ":")+1:], &n)
+		require.NoError(s, err)
+		return n
+	}
+	s.startServer(port(s.address), port(s.ui))
+}
+
 // startWorker starts one more worker and waits until it works.
 func (s *system) startWorker(flags ...string) *process {
 	p := s.start(fmt.Sprintf("worker%d", len(s.workers)), program(s, "drover-worker"),
