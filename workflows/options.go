@@ -9,8 +9,8 @@ import (
 )
 
 // activityOptions are those of an activity that the server retries about every
-// second, unless it names another delay, until it succeeds or is cancelled. All
-// activities heartbeat, so that one whose worker has died is soon tried on another.
+// second, unless it names another delay, until it succeeds or is cancelled. One whose
+// worker has died is soon tried on another: they heartbeat, or are done within seconds.
 func activityOptions(summary string, startToClose time.Duration) workflow.ActivityOptions {
 	return workflow.ActivityOptions{
 		ScheduleToCloseTimeout: forever,

@@ -132,9 +132,10 @@ func (c *chaos) judgeWorkflows() {
 		}
 		for _, e := range c.history(id.GetWorkflowId(), id.GetRunId()) {
 			failed := e.GetWorkflowTaskFailedEventAttributes()
-			switch failed.GetCause() {
-			case enumspb.WORKFLOW_TASK_FAILED_CAUSE_UNSPECIFIED, // no such event
-				enumspb.WORKFLOW_TASK_FAILED_CAUSE_UNHANDLED_COMMAND: // something came in while the workflow was to close
+			switch cause := failed.GetCause(); {
+			case failed == nil:
+			case cause == enumspb.WORKFLOW_TASK_FAILED_CAUSE_UNHANDLED_COMMAND: // something came in while the workflow was to close
+			case cause == enumspb.WORKFLOW_TASK_FAILED_CAUSE_FORCE_CLOSE_COMMAND && status == enumspb.WORKFLOW_EXECUTION_STATUS_TERMINATED:
 			default:
 				c.Errorf("workflow %s: a workflow task failed: %s %s", id.GetWorkflowId(), failed.GetCause(), failed.GetFailure().GetMessage())
 			}

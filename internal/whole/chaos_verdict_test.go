@@ -161,23 +161,37 @@ func (j judge) result(k *contained, attempts []*seen) {
 		return
 	}
 	j.counts["attempts according to the results"] += result.Attempts
-	name := api.Assignment{Container: k.id, Attempt: result.Attempts}.OnInstance()
-	at := slices.IndexFunc(attempts, func(s *seen) bool { return s.instance == result.Instance && s.name == name && s.exited })
+	at := slices.IndexFunc(attempts, func(s *seen) bool { return s.exited && j.isOf(s, result) })
 	if !assert.Equal(j, k.code, result.ExitCode, "exit code of container %s (%s)", k.id, result.Error) ||
-		!assert.GreaterOrEqual(j, at, 0, "container %s has a result of %s on %s, which has not ended by itself", k.id, name, result.Instance) ||
+		!assert.GreaterOrEqual(j, at, 0, "container %s has a result of %s, and none of its attempts there has ended by itself then", k.id, result.Instance) ||
 		!assert.LessOrEqual(j, len(attempts), result.Attempts+j.forgotten(k, attempts), "container %s was started more often than it was tried", k.id) {
 		j.tell(k, attempts)
 		return
 	}
-	var stored bytes.Buffer
-	_, err = j.store.Read(j.Context(), output.Stream{Fleet: "default", Container: k.id, Attempt: result.Attempts}, &stored, 0)
-	require.NoError(j, err)
-	j.counts["bytes of output that were compared"] += stored.Len()
-	if printed := j.witness.printed(j, attempts[at]); stored.String() != printed {
+	stored, printed := j.stored(k, attempts[at]), j.witness.printed(j, attempts[at])
+	j.counts["bytes of output that were compared"] += len(stored)
+	if stored != printed {
 		j.Errorf("container %s: %d bytes of output are stored, and it has printed %d; they differ from %q on",
-			k.id, stored.Len(), len(printed), from(stored.String(), printed))
+			k.id, len(stored), len(printed), from(stored, printed))
 		j.tell(k, attempts)
 	}
+}
+
+// isOf reports whether a result is that of an attempt: of the instance and the time.
+func (j judge) isOf(s *seen, result api.ContainerResult) bool {
+	const clocks = 500 * time.Millisecond // may differ by that
+	began := j.booted.Add(s.start)
+	return s.instance == result.Instance && began.After(result.StartedAt.Add(-clocks)) && began.Before(result.FinishedAt.Add(clocks))
+}
+
+// stored returns the output that is stored of an attempt.
+func (j judge) stored(k *contained, s *seen) string {
+	_, attempt, err := api.ParseOnInstance(s.name)
+	require.NoError(j, err)
+	var stored bytes.Buffer
+	_, err = j.store.Read(j.Context(), output.Stream{Fleet: "default", Container: k.id, Attempt: attempt}, &stored, 0)
+	require.NoError(j, err)
+	return stored.String()
 }
 
 // from returns the beginning of where a text differs from another.
