@@ -3,13 +3,10 @@ package whole
 import (
 	"context"
 	"errors"
-	"net"
 	"slices"
-	"strconv"
 	"syscall"
 	"time"
 
-	"github.com/stretchr/testify/require"
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/client"
@@ -108,24 +105,11 @@ func (c *chaos) killServer(e event) {
 	c.trouble("", e.lasts+handover)
 	c.server.stop(syscall.SIGKILL)
 	<-time.After(e.lasts)
-	c.startServer(port(c, c.address), port(c, c.ui))
+	c.restartServer()
 	c.eventually(30*time.Second, func() bool {
 		_, err := c.client.CheckHealth(c.Context(), &client.CheckHealthRequest{})
 		return err == nil
 	}, "the server is back")
-}
-
-// port returns the port in an address or a URL.
-func port(c *chaos, address string) int {
-	at := len(address) - 1
-	for at > 0 && address[at] != '/' {
-		at--
-	}
-	_, text, err := net.SplitHostPort(address[at:])
-	require.NoError(c, err)
-	n, err := strconv.Atoi(text)
-	require.NoError(c, err)
-	return n
 }
 
 // try does what may fail now because something else has gone wrong: then it was not
@@ -145,7 +129,7 @@ func (c *chaos) try(what string, do func() error) bool {
 	return false
 }
 
-// patience is how long somebody waits for an answer.
+// chaosPatience is how long somebody waits for an answer.
 const chaosPatience = 5 * time.Second
 
 // update sends an update and waits for its answer.
