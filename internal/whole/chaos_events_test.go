@@ -145,6 +145,25 @@ func (c *chaos) update(workflowID, name string, payload any) error {
 	return handle.Get(ctx, nil)
 }
 
+// busy returns how many containers the fleet has on its instances, if it answers.
+func (c *chaos) busy() map[string]int {
+	ctx, cancel := context.WithTimeout(c.Context(), chaosPatience)
+	defer cancel()
+	var state api.FleetState
+	answer, err := c.client.QueryWorkflow(ctx, api.FleetWorkflowID("default"), "", api.QueryState)
+	if err == nil {
+		err = answer.Get(&state)
+	}
+	if err != nil {
+		c.say("not answered", "by the fleet: %v", err)
+	}
+	busy := map[string]int{}
+	for _, i := range state.Instances {
+		busy[i.Name] = i.Containers
+	}
+	return busy
+}
+
 // state returns the state of an instance's workflow, if it answers.
 func (c *chaos) state(workflowID string) (state api.InstanceState, err error) {
 	ctx, cancel := context.WithTimeout(c.Context(), chaosPatience)
@@ -172,7 +191,7 @@ func (c *chaos) order(e event) {
 	if !ok {
 		return
 	}
-	orders := []api.Behavior{api.Hold, api.Hold, api.Drain, api.Run, api.Run, "destroy"}
+	orders := []api.Behavior{api.Hold, api.Hold, api.Drain, api.Run, api.Run, "destroy", "destroy"}
 	order := orders[e.variant%uint64(len(orders))]
 	byUpdate := e.variant/16%2 == 0
 	id := api.InstanceWorkflowID("default", i.name)
@@ -227,6 +246,37 @@ func (c *chaos) terminateFleet(e event) {
 		c.down = false
 		c.fleetDown = append(c.fleetDown, trouble{"", from, time.Now()})
 	})
+}
+
+// failCloud has the cloud refuse every call, just when an instance is to be destroyed:
+// what runs on it must not run elsewhere before it is.
+func (c *chaos) failCloud(e event) {
+	if c.down || c.outage {
+		c.say(e.kind, "not now")
+		return
+	}
+	c.say(e.kind, "for %s", e.lasts.Round(time.Millisecond))
+	fleet := api.FleetWorkflowID("default")
+	c.outage = true
+	c.try(e.kind, func() error { return c.update(fleet, api.UpdateApply, c.spec()) })
+	busy := c.busy()
+	if i, ok := c.pickInstance(e, func(v victim) bool { return busy[v.name] > 0 }); ok {
+		c.say(e.kind, "meanwhile, %s is to be destroyed, with %d containers", i.name, busy[i.name])
+		c.try(e.kind, func() error {
+			ctx, cancel := context.WithTimeout(c.Context(), chaosPatience)
+			defer cancel()
+			return c.client.SignalWorkflow(ctx, api.InstanceWorkflowID("default", i.name), "", api.SignalDestroy, "chaos")
+		})
+	}
+	var end func()
+	end = func() {
+		c.outage = false
+		if c.calm || c.down || c.update(fleet, api.UpdateApply, c.spec()) == nil {
+			return // or it is applied when there is a fleet again, or in the end
+		}
+		c.later(time.Second, end)
+	}
+	c.later(e.lasts, end)
 }
 
 func (c *chaos) cancelContainer(e event) {

@@ -47,6 +47,7 @@ func init() {
 		"container cancelled":          {2, 0, 0, (*chaos).cancelContainer},
 		"priority set":                 {2, 0, 0, (*chaos).setPriority},
 		"instance workflow terminated": {2, 0, 0, (*chaos).terminateInstance},
+		"cloud outage":                 {2, 5 * time.Second, 15 * time.Second, (*chaos).failCloud},
 		"fleet workflow terminated":    {1, 0, 4 * time.Second, (*chaos).terminateFleet},
 	}
 }

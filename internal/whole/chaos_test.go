@@ -63,6 +63,7 @@ type chaos struct {
 	troubles  []trouble
 	fleetDown []trouble
 	down      bool // there is no fleet now
+	outage    bool // the cloud refuses every call
 	witness   *witness
 	counts    map[string]int
 	killed    map[string]bool // instances' workflows that were terminated
@@ -107,6 +108,9 @@ func (c *chaos) spec() fleetspec.Spec {
 		return spec
 	}
 	often := fleetspec.CallFaults{Fail: 0.1, Lose: 0.05, Late: 0.1, Delay: seconds(2)}
+	if c.outage {
+		often.Fail = 1
+	}
 	spec.Faults = &fleetspec.Faults{
 		Destroy: often, Get: often, List: often, Tag: often,
 		Create: fleetspec.CreateFaults{Fail: often.Fail, Lose: often.Lose, Late: often.Late, Delay: often.Delay},
