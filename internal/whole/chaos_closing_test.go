@@ -135,6 +135,8 @@ func (c *chaos) judgeWorkflows() {
 			switch cause := failed.GetCause(); {
 			case failed == nil:
 			case cause == enumspb.WORKFLOW_TASK_FAILED_CAUSE_UNHANDLED_COMMAND: // something came in while the workflow was to close
+			case stalled(failed.GetFailure().GetMessage()):
+				c.counts["workflow tasks that failed because their worker stalled"]++
 			case cause == enumspb.WORKFLOW_TASK_FAILED_CAUSE_FORCE_CLOSE_COMMAND && status == enumspb.WORKFLOW_EXECUTION_STATUS_TERMINATED:
 			default:
 				c.Errorf("workflow %s: a workflow task failed: %s %s", id.GetWorkflowId(), failed.GetCause(), failed.GetFailure().GetMessage())

@@ -222,13 +222,21 @@ func (j judge) forgotten(k *contained, attempts []*seen) (n int) {
 // bad are signs of errors in workflow code, in the workers' logs.
 var bad = regexp.MustCompile(`(?i)TMPRL1100|nondetermin|panic|deadlock`)
 
+// stalled reports whether a text says that a workflow did not yield for a second. That
+// is what the SDK sees when a worker hangs, or gets no processor, in its midst; a
+// workflow that really does not yield is found by what does not end.
+func stalled(text string) bool { return strings.Contains(text, "TMPRL1101") }
+
 // judgeLogs looks for signs of trouble in the logs of all workers that there were.
 func (c *chaos) judgeLogs() {
 	for _, p := range c.workers {
 		text, err := os.ReadFile(p.log)
 		require.NoError(c, err)
 		for line := range strings.Lines(string(text)) {
-			if bad.MatchString(line) {
+			switch {
+			case stalled(line):
+				c.counts["signs of stalls in the workers' logs"]++
+			case bad.MatchString(line):
 				c.Errorf("%s says: %.2000s", p.name, line)
 			}
 		}
