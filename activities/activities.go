@@ -21,8 +21,9 @@ import (
 // Activities are drover's activities, with what they share: connections, drivers and
 // stores. Make one with New.
 type Activities struct {
-	client   client.Client
-	stateDir string
+	client    client.Client
+	stateDir  string
+	registers *registers
 
 	mu     sync.Mutex
 	keys   map[string]*access // by key file
@@ -33,7 +34,7 @@ type Activities struct {
 // on this machine (a generated key, output without a store, local instances) under
 // stateDir, an absolute path.
 func New(c client.Client, stateDir string) *Activities {
-	return &Activities{client: c, stateDir: stateDir, keys: map[string]*access{}, stores: map[string]*openStore{}}
+	return &Activities{client: c, stateDir: stateDir, registers: &registers{client: c, fleets: map[string]*register{}}, keys: map[string]*access{}, stores: map[string]*openStore{}}
 }
 
 // Register registers all activities with a worker, under their names in package api.

@@ -141,7 +141,7 @@ func (r *remote) start(ctx context.Context) (api.RunContainerResult, error) {
 // wants it, it is killed.
 func (r *remote) adopt(ctx context.Context) (api.RunContainerResult, error) {
 	id := r.in.Assignment.Container
-	known, err := r.AskStatus(ctx, api.AskInput{Fleet: r.in.Machine.Fleet, Container: id})
+	known, err := r.registers.of(r.in.Machine.Fleet).ask(ctx, id)
 	switch {
 	case err != nil && !undeliverable(err):
 		return api.RunContainerResult{}, err

@@ -83,11 +83,17 @@ func (f *fleet) refuseDelete(d api.DeleteFleet) error {
 // page answers QueryContainers.
 func (f *fleet) page(q api.ContainersQuery) (api.ContainersPage, error) {
 	if q.ID != "" {
-		c := f.byID[q.ID]
-		if c == nil {
-			return api.ContainersPage{Containers: []api.ContainerState{}}, nil
+		q.IDs = append(q.IDs, q.ID)
+	}
+	if len(q.IDs) > 0 {
+		page := api.ContainersPage{Containers: []api.ContainerState{}}
+		for _, id := range q.IDs {
+			if c := f.byID[id]; c != nil {
+				page.Total++
+				page.Containers = append(page.Containers, f.describe(c))
+			}
 		}
-		return api.ContainersPage{Total: 1, Containers: []api.ContainerState{f.describe(c)}}, nil
+		return page, nil
 	}
 	all := slices.SortedFunc(slices.Values(f.containers), inOrder)
 	page := api.ContainersPage{Total: len(all), Containers: []api.ContainerState{}}

@@ -123,8 +123,9 @@ type FleetInstanceState struct {
 
 // ContainersQuery selects containers of a Fleet.
 type ContainersQuery struct {
-	// ID selects one container. Empty: all of them.
-	ID string `json:"id,omitempty"`
+	// ID selects one container, IDs several. Without them: all.
+	ID  string   `json:"id,omitempty"`
+	IDs []string `json:"ids,omitempty"`
 	// Offset and Limit page through all. Limit 0: 1000.
 	Offset int `json:"offset,omitempty"`
 	Limit  int `json:"limit,omitempty"`
