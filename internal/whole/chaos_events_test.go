@@ -248,16 +248,16 @@ func (c *chaos) terminateFleet(e event) {
 	})
 }
 
-// failCloud has the cloud refuse every call, just when an instance is to be destroyed:
-// what runs on it must not run elsewhere before it is.
+// failCloud has the cloud refuse every call, or to destroy anything, just when an
+// instance is to be destroyed: what runs on it must not run elsewhere before it is.
 func (c *chaos) failCloud(e event) {
 	if c.down || c.outage {
 		c.say(e.kind, "not now")
 		return
 	}
-	c.say(e.kind, "for %s", e.lasts.Round(time.Millisecond))
 	fleet := api.FleetWorkflowID("default")
-	c.outage = true
+	c.outage, c.keeps = true, e.variant%3 > 0
+	c.say(e.kind, "for %s; only of destructions: %v", e.lasts.Round(time.Millisecond), c.keeps)
 	c.try(e.kind, func() error { return c.update(fleet, api.UpdateApply, c.spec()) })
 	busy := c.busy()
 	if i, ok := c.pickInstance(e, func(v victim) bool { return busy[v.name] > 0 }); ok {

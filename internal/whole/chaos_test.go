@@ -64,6 +64,7 @@ type chaos struct {
 	fleetDown []trouble
 	down      bool // there is no fleet now
 	outage    bool // the cloud refuses every call
+	keeps     bool // in an outage, it only refuses to destroy
 	witness   *witness
 	counts    map[string]int
 	killed    map[string]bool // instances' workflows that were terminated
@@ -108,11 +109,15 @@ func (c *chaos) spec() fleetspec.Spec {
 		return spec
 	}
 	often := fleetspec.CallFaults{Fail: 0.1, Lose: 0.05, Late: 0.1, Delay: seconds(2)}
+	destroy := often
 	if c.outage {
+		destroy.Fail = 1
+	}
+	if c.outage && !c.keeps {
 		often.Fail = 1
 	}
 	spec.Faults = &fleetspec.Faults{
-		Destroy: often, Get: often, List: often, Tag: often,
+		Destroy: destroy, Get: often, List: often, Tag: often,
 		Create: fleetspec.CreateFaults{Fail: often.Fail, Lose: often.Lose, Late: often.Late, Delay: often.Delay},
 	}
 	return spec
