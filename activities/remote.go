@@ -112,7 +112,9 @@ func (r *remote) follow(ctx context.Context) (tail []byte, truncated bool, err e
 	if err != nil {
 		return nil, false, err
 	}
-	stream := output.Stream{Fleet: r.in.Machine.Fleet, Container: r.in.Assignment.Container, Attempt: r.in.Assignment.Attempt}
+	stream := output.Stream{
+		Fleet: r.in.Machine.Fleet, Container: r.in.Assignment.Container, Attempt: r.in.Assignment.Attempt, Instance: r.in.Machine.Name,
+	}
 	writer, offset, err := store.Resume(ctx, stream)
 	if err != nil {
 		return nil, false, err

@@ -63,6 +63,7 @@ type fleet struct {
 	totals     api.FleetTotals
 	nextOrder  int64
 	names      int64
+	applied    int // changes of the spec, in this run of the workflow
 
 	news     bool
 	received int       // signals, in this run of the workflow
@@ -159,7 +160,7 @@ func (f *fleet) awaitNews(ctx workflow.Context) {
 // prepare has a worker check that it can work for this fleet, until one can.
 func (f *fleet) prepare(ctx workflow.Context) {
 	for {
-		spec := f.spec
+		spec, applied := f.spec, f.applied
 		options := activityOptions("prepare fleet "+spec.Name, time.Minute)
 		options.RetryPolicy.MaximumAttempts = 2
 		err := workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, options), api.PrepareFleetActivity, spec).Get(ctx, &f.ready)
@@ -179,14 +180,15 @@ func (f *fleet) prepare(ctx workflow.Context) {
 			f.problem = reasonOf(err)
 			f.log.Error("the fleet can't work", "error", err)
 		}
-		f.prepareAgain(ctx, spec, err != nil)
+		f.prepareAgain(ctx, applied, err != nil)
 	}
 }
 
 // prepareAgain blocks until the spec that was prepared is no longer the fleet's, or,
-// after a failure, until it is time to try again.
-func (f *fleet) prepareAgain(ctx workflow.Context, was fleetspec.Spec, failed bool) {
-	changed := func() bool { return len(fleetspec.Diff(was, f.spec)) > 0 }
+// after a failure, until it is time to try again. The condition is looked at whenever
+// anything happens, so it must be cheap.
+func (f *fleet) prepareAgain(ctx workflow.Context, applied int, failed bool) {
+	changed := func() bool { return f.applied != applied }
 	var err error
 	if failed {
 		options := workflow.AwaitOptions{Timeout: time.Minute, TimerOptions: workflow.TimerOptions{Summary: "until the fleet is prepared again"}}

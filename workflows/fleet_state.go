@@ -56,6 +56,7 @@ func (f *fleet) apply(spec fleetspec.Spec) {
 		return
 	}
 	f.spec, f.types, f.news = spec, schedule.TypesOf(spec), true
+	f.applied++
 	f.problem = "" // the new spec is prepared next; it may be what mends it
 	f.learnt.Forget()
 	for _, m := range f.instances {

@@ -9,11 +9,13 @@ import (
 )
 
 // activityOptions are those of an activity that the server retries about every
-// second, unless it names another delay, until it succeeds or is cancelled.
+// second, unless it names another delay, until it succeeds or is cancelled. One whose
+// worker has died is soon tried on another: they heartbeat, or are done within seconds.
 func activityOptions(summary string, startToClose time.Duration) workflow.ActivityOptions {
 	return workflow.ActivityOptions{
 		ScheduleToCloseTimeout: forever,
 		StartToCloseTimeout:    startToClose,
+		HeartbeatTimeout:       heartbeatTimeout,
 		RetryPolicy:            &temporal.RetryPolicy{InitialInterval: time.Second, BackoffCoefficient: 1},
 		Summary:                summary,
 	}
@@ -58,8 +60,8 @@ func isLong(ctx workflow.Context, received int) bool {
 	return info.GetContinueAsNewSuggested() || info.GetCurrentHistoryLength() > 2000 || received > 500
 }
 
-// heartbeatTimeout is how long after a worker's sudden death its long activities
-// are given to another.
+// heartbeatTimeout is how long after a worker's sudden death its activities are given
+// to another.
 const heartbeatTimeout = 20 * time.Second
 
 // forever bounds activities that last as long as what they watch.

@@ -98,7 +98,7 @@ func mergeGroups(segments []segment, level int) [][]segment {
 // that are covered and could not be deleted.
 func (w *Writer) mergeAll(ctx context.Context, groups [][]segment, level int, covered []segment) []segment {
 	for _, group := range groups {
-		merged := segment{start: group[0].start, end: group[len(group)-1].end, level: level + 1}
+		merged := segment{start: group[0].start, end: group[len(group)-1].end, level: level + 1, instance: w.stream.Instance}
 		if len(group) > 1 {
 			if err := w.merge(ctx, merged); err != nil {
 				break

@@ -60,7 +60,7 @@ func (w *Writer) storeNext(ctx context.Context) bool {
 	w.mu.Lock()
 	// Write appends behind these bytes, and only storeNext takes them away.
 	data := w.pending[:len(w.pending):len(w.pending)]
-	next := segment{start: w.base, end: w.base + int64(len(data))}
+	next := segment{start: w.base, end: w.base + int64(len(data)), instance: w.stream.Instance}
 	w.mu.Unlock()
 	began := time.Now()
 	for pause := retryFirst; ; pause = min(2*pause, retryMost) {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 )
 
 // Read copies what is stored of a stream, from an offset on, to w, and returns the
@@ -25,6 +26,7 @@ func (s *Store) Read(ctx context.Context, stream Stream, w io.Writer, offset int
 	for try := 1; ; try++ {
 		before := offset
 		segments, err := s.segments(ctx, prefix, offset)
+		segments = slices.DeleteFunc(segments, func(g segment) bool { return !g.of(stream) })
 		if err == nil {
 			offset, err = s.copySegments(ctx, prefix, w, segments, offset)
 		}

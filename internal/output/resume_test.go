@@ -176,3 +176,44 @@ func BenchmarkReadNothingNew(b *testing.B) {
 		require.Equal(b, int64(segments), next)
 	}
 }
+
+func TestAnAttemptOnAnotherInstanceReplacesTheOneOfItsNumber(t *testing.T) {
+	s, _ := fileStore(t)
+	on := func(instance, text string, from int64) {
+		st := stream
+		st.Instance = instance
+		w, offset, err := s.Resume(t.Context(), st)
+		require.NoError(t, err)
+		require.Equal(t, from, offset)
+		write(t, w, []byte(text))
+		require.NoError(t, w.Close(t.Context()))
+		tail, truncated, err := w.Tail(t.Context(), 4)
+		require.NoError(t, err)
+		require.Equal(t, text[len(text)-4:], string(tail))
+		require.Equal(t, int64(len(text))+from > 4, truncated)
+	}
+	on("first-a", "what the first one has printed, and ", 0)
+	on("first-a", "more of it", 36)
+	require.Equal(t, "what the first one has printed, and more of it", string(stored(t, s)))
+	on("second.", "the second one's", 0)
+	on("second.", ", whole", 16)
+	require.Equal(t, "the second one's, whole", string(stored(t, s)))
+	require.Equal(t, 2, objects(t, s))
+}
+
+func TestOutputOfAnUnknownInstanceIsGoneOnWith(t *testing.T) {
+	s, _ := fileStore(t)
+	write := func(st Stream, from int64) {
+		w, offset, err := s.Resume(t.Context(), st)
+		require.NoError(t, err)
+		require.Equal(t, from, offset)
+		_, err = w.Write([]byte("12345"))
+		require.NoError(t, err)
+		require.NoError(t, w.Close(t.Context()))
+	}
+	known := stream
+	known.Instance = "i-1"
+	write(stream, 0) // as an earlier version did
+	write(known, 5)
+	require.Equal(t, "1234512345", string(stored(t, s)))
+}

@@ -19,11 +19,15 @@ import (
 // segment that holds it can begin.
 const maxSegment = 8 << 20
 
-// Stream names the output of one attempt of a container. Fleet and Container consist
-// of letters, digits and . _ ~ -, and Attempt is not negative.
+// Stream names the output of one attempt of a container. Fleet, Container and Instance
+// consist of letters, digits and . _ ~ -, and Attempt is not negative.
 type Stream struct {
 	Fleet, Container string
 	Attempt          int
+	// Instance is where the attempt runs. A fleet that was created anew may count a
+	// container's attempts from 1 again: on another instance, it is another attempt, and
+	// what it writes replaces the first one's output. Empty, for readers: any.
+	Instance string
 }
 
 func (st Stream) String() string {
@@ -32,8 +36,12 @@ func (st Stream) String() string {
 
 func (st Stream) prefix() (string, error) {
 	prefix, err := containerPrefix(st.Fleet, st.Container)
-	if err == nil && st.Attempt < 0 {
+	switch {
+	case err != nil:
+	case st.Attempt < 0:
 		err = fmt.Errorf("%v: the attempt is negative", st)
+	case st.Instance != "" && !safeID.MatchString(st.Instance):
+		err = fmt.Errorf("%v: instance %q is not allowed: 1 to 200 letters, digits and . _ ~ -", st, st.Instance)
 	}
 	return prefix + strconv.Itoa(st.Attempt) + "/", err
 }
@@ -63,14 +71,26 @@ func pathElement(id string) string {
 // segment is the bytes from start up to, not including, end.
 type segment struct {
 	start, end int64
-	level      int // how often it was merged; see compact.go
+	level      int    // how often it was merged; see compact.go
+	instance   string // of the attempt; "" is not known
 }
 
-func (g segment) name() string { return fmt.Sprintf("%020d-%d", g.start, g.end-g.start) }
+func (g segment) name() string {
+	name := fmt.Sprintf("%020d-%d", g.start, g.end-g.start)
+	if g.instance == "" {
+		return name
+	}
+	return name + "-" + pathElement(g.instance)
+}
+
+// of reports whether the segment is of the stream's attempt, as far as is known.
+func (g segment) of(st Stream) bool {
+	return g.instance == "" || st.Instance == "" || g.instance == st.Instance
+}
 
 func (g segment) covers(other segment) bool { return g.start <= other.start && other.end <= g.end }
 
-var segmentName = regexp.MustCompile(`^([0-9]{20})-([0-9]{1,10})$`)
+var segmentName = regexp.MustCompile(`^([0-9]{20})-([0-9]{1,10})(?:-([A-Za-z0-9._~+-]+))?$`)
 
 // parseSegment reads an object's name. An object that has not the size that its name
 // says was cut off by a power cut, and does not count.
@@ -87,7 +107,7 @@ func parseSegment(name string, size int64) (segment, bool) {
 	if err != nil || length != size || length == 0 {
 		return segment{}, false
 	}
-	return segment{start: start, end: start + length}, true
+	return segment{start: start, end: start + length, instance: strings.ReplaceAll(match[3], "+", "")}, true
 }
 
 // segments lists those that hold bytes at or after an offset, by start, the longest

@@ -2,7 +2,7 @@
 // bucket. The output of one attempt of a container is one stream of bytes, stored in
 // segments under
 //
-//	<fleet>/<container>/<attempt>/<first byte, 20 digits>-<number of bytes>
+//	<fleet>/<container>/<attempt>/<first byte, 20 digits>-<number of bytes>-<instance>
 //
 // A segment is written whole or not at all, and never changed: its name says what it
 // holds. Two writers of one stream, an old worker that was cut off and a new one,

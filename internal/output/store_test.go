@@ -76,7 +76,7 @@ func files(t *testing.T, directory string) []string {
 
 func TestAttemptsAndDeleteKeepToOneContainer(t *testing.T) {
 	s, _ := fileStore(t)
-	for _, st := range []Stream{{"f", "c", 2}, {"f", "c", 10}, {"f", "c", 1}, {"f", "c2", 1}, {"g", "c", 3}} {
+	for _, st := range []Stream{{"f", "c", 2, "i"}, {"f", "c", 10, "i"}, {"f", "c", 1, ""}, {"f", "c2", 1, "i"}, {"g", "c", 3, "i"}} {
 		w, _, err := s.Resume(t.Context(), st)
 		require.NoError(t, err)
 		write(t, w, []byte("x"))

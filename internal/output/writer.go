@@ -48,8 +48,9 @@ type Writer struct {
 }
 
 // Resume returns a writer for a stream and the offset at which it goes on: all bytes
-// before it are stored, and the next byte written must be that of the offset. The
-// writer works until it is closed or the context ends; then Write fails.
+// before it are stored, and the next byte written must be that of the offset. What is
+// stored of an attempt of the same number on another instance is deleted. The writer
+// works until it is closed or the context ends; then Write fails.
 func (s *Store) Resume(ctx context.Context, stream Stream) (w *Writer, offset int64, err error) {
 	prefix, err := stream.prefix()
 	if err != nil {
@@ -58,6 +59,9 @@ func (s *Store) Resume(ctx context.Context, stream Stream) (w *Writer, offset in
 	found, err := s.segments(ctx, prefix, 0)
 	if err != nil {
 		return nil, 0, fmt.Errorf("%v: find its end: %w", stream, err)
+	}
+	if found, err = s.replaceOthers(ctx, prefix, stream, found); err != nil {
+		return nil, 0, err
 	}
 	w = &Writer{
 		store: s, stream: stream, prefix: prefix,
@@ -71,6 +75,21 @@ func (s *Store) Resume(ctx context.Context, stream Stream) (w *Writer, offset in
 	w.ctx, w.cancel = context.WithCancel(ctx)
 	go w.run()
 	return w, w.base, nil
+}
+
+// replaceOthers deletes the segments that are of another attempt, and returns the rest.
+func (s *Store) replaceOthers(ctx context.Context, prefix string, stream Stream, found []segment) ([]segment, error) {
+	own := make([]segment, 0, len(found))
+	for _, g := range found {
+		if g.of(stream) {
+			own = append(own, g)
+			continue
+		}
+		if err := s.remove(ctx, prefix+g.name()); err != nil {
+			return nil, fmt.Errorf("%v: replace that of instance %s: %w", stream, g.instance, err)
+		}
+	}
+	return own, nil
 }
 
 // Write takes all of p, or fails because the writer was closed or its context ended.

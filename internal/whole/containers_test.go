@@ -192,7 +192,7 @@ func TestWhenTheLastContainerHasEndedNothingIsLeft(t *testing.T) {
 }
 
 // processesUnder returns the processes that work in a directory or were told of it.
-func processesUnder(t *testing.T, dir string) (found []string) {
+func processesUnder(t testing.TB, dir string) (found []string) {
 	all, err := filepath.Glob("/proc/[0-9]*")
 	require.NoError(t, err)
 	for _, p := range all {

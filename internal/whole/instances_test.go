@@ -161,6 +161,21 @@ func TestABootThatFailsSaysWhy(t *testing.T) {
 	s.must("cancel", "c-1")
 }
 
+func TestABootGoesOnSoonAfterItsWorkerWasKilled(t *testing.T) {
+	t.Parallel()
+	probing := filepath.Join(t.TempDir(), "probing")
+	s := newSystem(t, func(spec *fleetspec.Spec) { spec.BootProbe = "mkdir " + probing + " || exit 0; exec sleep 1000" })
+	run := s.submit("c-1", map[string]any{"command": []string{"true"}})
+	s.eventually(30*time.Second, func() bool { _, err := os.Stat(probing); return err == nil }, "the instance is being probed")
+	s.workers[0].stop(syscall.SIGKILL)
+	s.startWorker()
+	killed := time.Now()
+	result, err := s.result(run)
+	require.NoError(t, err)
+	assert.Zero(t, result.ExitCode)
+	assert.Less(t, time.Since(killed), 50*time.Second, "an attempt may take longer than that")
+}
+
 func TestAnInstanceThatDiesIsNoticedAndItsContainerRunsElsewhere(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t, func(spec *fleetspec.Spec) {
