@@ -185,33 +185,6 @@ func (c *chaos) openInstances() (open []api.InstanceState) {
 	return open
 }
 
-// order has an operator give an instance an order, as a signal or as an update.
-func (c *chaos) order(e event) {
-	i, ok := c.pickInstance(e, func(victim) bool { return true })
-	if !ok {
-		return
-	}
-	orders := []api.Behavior{api.Hold, api.Hold, api.Drain, api.Run, api.Run, "destroy", "destroy"}
-	order := orders[e.variant%uint64(len(orders))]
-	byUpdate := e.variant/16%2 == 0
-	id := api.InstanceWorkflowID("default", i.name)
-	c.say(e.kind, "%s %s; update: %v", order, i.name, byUpdate)
-	c.counts["order: "+string(order)]++
-	c.try("order "+string(order), func() error {
-		ctx, cancel := context.WithTimeout(c.Context(), chaosPatience)
-		defer cancel()
-		switch {
-		case order == "destroy" && byUpdate:
-			return c.update(id, api.UpdateDestroy, api.Destroy{Reason: "chaos"})
-		case order == "destroy":
-			return c.client.SignalWorkflow(ctx, id, "", api.SignalDestroy, "chaos")
-		case byUpdate:
-			return c.update(id, api.UpdateIdleBehavior, api.SetIdleBehavior{Behavior: order, By: "chaos"})
-		}
-		return c.client.SignalWorkflow(ctx, id, "", api.SignalSetIdleBehavior, string(order))
-	})
-}
-
 func (c *chaos) terminateInstance(e event) {
 	i, ok := c.pickInstance(e, func(victim) bool { return true })
 	if !ok {
@@ -277,37 +250,6 @@ func (c *chaos) failCloud(e event) {
 		c.later(time.Second, end)
 	}
 	c.later(e.lasts, end)
-}
-
-func (c *chaos) cancelContainer(e event) {
-	k, ok := choose(e.pick, c.witness.open(c))
-	if !ok {
-		c.say(e.kind, "none is open")
-		return
-	}
-	c.say(e.kind, "%s", k.id)
-	k.cancelled = true
-	c.try(e.kind, func() error {
-		ctx, cancel := context.WithTimeout(c.Context(), chaosPatience)
-		defer cancel()
-		return c.client.CancelWorkflow(ctx, k.run.GetID(), "")
-	})
-}
-
-// setPriority changes a priority; below 0 the container is on hold.
-func (c *chaos) setPriority(e event) {
-	k, ok := choose(e.pick, c.witness.open(c))
-	if !ok {
-		c.say(e.kind, "none is open")
-		return
-	}
-	k.priority = int(e.variant%6) - 1
-	c.say(e.kind, "%s: %d", k.id, k.priority)
-	c.try(e.kind, func() error {
-		ctx, cancel := context.WithTimeout(c.Context(), chaosPatience)
-		defer cancel()
-		return c.client.SignalWorkflow(ctx, k.run.GetID(), "", api.SignalSetPriority, k.priority)
-	})
 }
 
 // closed reports whether a workflow has closed, if Temporal says so.
