@@ -112,7 +112,10 @@ func (a *Activities) CopyRunner(ctx context.Context, in api.CopyRunnerInput) (st
 		return "", a.sshFailed(ctx, in.Machine, err)
 	}
 	program, err := runnerProgram(in.Runner, arch)
-	if err != nil {
+	switch {
+	case err != nil && in.Runner.Source != "embedded":
+		return "", again(5*time.Second, err) // another worker may have the file
+	case err != nil:
 		return "", final(api.ErrorInvalid, err)
 	}
 	sum := sha256.Sum256(program)

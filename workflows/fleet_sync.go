@@ -63,6 +63,7 @@ func (f *fleet) isEmpty(ctx workflow.Context) bool {
 		return false
 	}
 	f.synced(ctx, result)
+	letOthersRun(ctx) // a container may have come in meanwhile, and must be told
 	return f.over()
 }
 

@@ -87,6 +87,7 @@ func (i *instance) shutDown(ctx workflow.Context) {
 	i.report()
 	if i.created {
 		i.destroyUntilGone(ctx)
+		letOthersRun(ctx) // an exit may have come in with the news that the instance is gone
 	}
 	i.cancelRuns()
 	for _, a := range slices.Clone(i.attempts) {

@@ -40,7 +40,10 @@ func (i *instance) settle(ctx workflow.Context) {
 	if s == api.StateBooting || s == api.StateUnknown || state == api.StateRunning {
 		i.settled = state // idle is shown when it has lasted
 	}
-	i.state.State, i.state.Since, i.state.Reason = state, api.Time{Time: now}, ""
+	i.state.State, i.state.Since = state, api.Time{Time: now}
+	if !i.destroy { // else it is why
+		i.state.Reason = ""
+	}
 	i.changed(ctx)
 }
 
