@@ -76,10 +76,11 @@ func (a *Activities) deliver(ctx context.Context, messages []api.Message, byRece
 }
 
 // undeliverable reports whether a message will never arrive: its receiver does not run,
-// or can't be.
+// or can't be. One that has had too many signals takes them again when it has continued
+// as new.
 func undeliverable(err error) bool {
 	var invalid *serviceerror.InvalidArgument
-	return isMissing(err) || errors.As(err, &invalid)
+	return isMissing(err) || errors.As(err, &invalid) && !strings.Contains(invalid.Error(), "limit for signal")
 }
 
 // isMissing reports whether an error says that there is no such workflow.

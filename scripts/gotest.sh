@@ -4,7 +4,8 @@
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit
 
-flags=(-json -count=1 -timeout 30m)
+# Most tests of the whole wait: for timeouts, for other processes.
+flags=(-json -count=1 -timeout 30m -parallel 6)
 if [[ ${RACE:-} == 1 ]]; then
 	export CGO_ENABLED=1
 	flags+=(-race)

@@ -135,6 +135,7 @@ func (c *container) follow(ctx, outer workflow.Context) {
 	workflow.GoNamed(ctx, "priorities", c.takePriorities)
 	workflow.GoNamed(ctx, "priority", c.passPriorities)
 	workflow.GoNamed(ctx, "status", c.refresh)
+	workflow.GoNamed(ctx, "recall", c.recalled)
 	workflow.GoNamed(ctx, "cancellation", func(ctx workflow.Context) {
 		if workflow.Await(ctx, func() bool { return outer.Err() != nil }) != nil || c.outcome != nil || c.cancelled {
 			return

@@ -103,14 +103,35 @@ func (c *container) submitAgain(ctx workflow.Context, wait time.Duration) time.D
 	if c.unknown++; c.unknown == 1 {
 		return soon // its outcome may be on its way
 	}
-	err := c.submit(ctx)
-	if err == nil && c.cancelled {
-		err = c.ask(ctx, "cancel in fleet "+c.spec.Fleet, api.Request{Kind: api.Cancel})
-	}
+	err := c.submitOnce(ctx)
 	if err != nil {
 		c.status(ctx, reasonOf(err))
 		return min(wait, withoutFleet)
 	}
 	c.unknown = 0
 	return soon
+}
+
+// recalled submits the container again whenever its fleet was created anew.
+func (c *container) recalled(ctx workflow.Context) {
+	for channel := workflow.GetSignalChannel(ctx, api.SignalSubmitAgain); ; {
+		channel.Receive(ctx, nil)
+		if ctx.Err() != nil || c.outcome != nil {
+			return
+		}
+		c.received++
+		if err := c.submitOnce(ctx); err != nil {
+			workflow.GetLogger(ctx).Warn("not submitted again", "error", err)
+		}
+	}
+}
+
+// submitOnce has a fleet that may not know the container queue it, with what has become
+// of it since.
+func (c *container) submitOnce(ctx workflow.Context) error {
+	err := c.submit(ctx)
+	if err == nil && c.cancelled {
+		err = c.ask(ctx, "cancel in fleet "+c.spec.Fleet, api.Request{Kind: api.Cancel})
+	}
+	return err
 }

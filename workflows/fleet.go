@@ -51,6 +51,9 @@ type fleet struct {
 	problem  string // why nothing can be created
 	prepared bool
 	deleting bool
+	// recalled: the containers of an earlier fleet have been told, up to recallPage otherwise.
+	recalled   bool
+	recallPage []byte
 
 	types      []schedule.InstanceType
 	shapes     []schedule.Shape
@@ -138,6 +141,9 @@ func (f *fleet) deleteWhenCancelled(outer workflow.Context) workflow.Context {
 	f.listen(ctx)
 	workflow.GoNamed(ctx, "prepare", f.prepare)
 	workflow.GoNamed(ctx, "sync", f.sync)
+	if !f.recalled {
+		workflow.GoNamed(ctx, "recall", f.recall)
+	}
 	return ctx
 }
 

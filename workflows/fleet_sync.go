@@ -71,6 +71,24 @@ func (f *fleet) syncInput() api.SyncInput {
 	return api.SyncInput{Fleet: f.spec.Name, Driver: f.spec.Driver, Local: f.spec.Local, Faults: f.spec.Faults, Interval: f.spec.Intervals.Sync}
 }
 
+// recall has containers that an earlier fleet of this name knew submit themselves again.
+func (f *fleet) recall(ctx workflow.Context) {
+	if workflow.Await(ctx, func() bool { return f.prepared }) != nil {
+		return
+	}
+	options := activityOptions("have the containers of an earlier fleet "+f.spec.Name+" submit themselves again", 2*time.Minute)
+	for !f.recalled {
+		in := api.RecallInput{Fleet: f.spec.Name, Before: f.since, Page: f.recallPage, RequestID: f.info.FirstRunID}
+		var next []byte
+		err := workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, options), api.RecallActivity, in).Get(ctx, &next)
+		if err != nil {
+			f.log.Error("containers of an earlier fleet could not be told", "error", err)
+			return
+		}
+		f.recallPage, f.recalled = next, len(next) == 0
+	}
+}
+
 // synced adopts what was found, and gives up what has vanished: an instance without a
 // workflow that the cloud does not have.
 func (f *fleet) synced(ctx workflow.Context, result api.SyncResult) {

@@ -117,6 +117,7 @@ func (i *instance) setBehavior(ctx workflow.Context, order api.SetIdleBehavior) 
 			i.idleSince = workflow.Now(ctx)
 		}
 	}
+	i.leave = "" // the idle timeout that has just passed was for another behavior
 	i.state.IdleBehavior = order.Behavior
 	i.state.BehaviorReason, i.state.BehaviorBy = order.Reason, order.By
 	i.endStale(ctx)

@@ -61,7 +61,8 @@ func (i *instance) idleClock(ctx workflow.Context) {
 		}
 		if i.state.IdleBehavior == api.Run && !i.kept {
 			i.leave = fmt.Sprintf("idle for %s", timeout)
-			return
+			i.await(ctx, func() bool { return i.leave == "" || ctx.Err() != nil }) // unless a hold comes with it
+			continue
 		}
 		behavior, since, kept := i.state.IdleBehavior, i.idleSince, i.kept
 		i.await(ctx, func() bool {

@@ -341,3 +341,19 @@ func TestAnAttemptThatWasRefusedOnceIsNotTakenBackTwice(t *testing.T) {
 	w.deleted(time.Minute)
 	w.manage(nil)
 }
+
+func TestAFleetThatIsCreatedAnewHasItsContainersSubmitThemselvesAgain(t *testing.T) {
+	w := newWorld(t)
+	w.recallNext = []byte("second")
+	w.deleted(time.Minute)
+	w.manage(nil)
+	assert.Equal(t, []string{"recall ", "recall second"}, w.did, "page by page")
+
+	w = newWorld(t)
+	w.signal(time.Hour, api.SignalSubmitAgain, nil)
+	w.signal(2*time.Hour, api.SignalOutcome, api.Outcome{Result: &api.ContainerResult{}})
+	_, err := w.contain("container/c-1", `{"command": ["true"]}`)
+	require.NoError(t, err)
+	require.Len(t, w.requests, 2)
+	assert.Equal(t, w.requests[0], w.requests[1])
+}

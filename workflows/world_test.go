@@ -60,6 +60,7 @@ type world struct {
 	bootProbed int
 	found      []api.Found // what the cloud lists at first
 	leftOver   []api.Found // what it lists when the fleet is about to end
+	recallNext []byte      // the second page of containers that are told to submit themselves again
 	lists      []string    // what the run probe lists
 	tokens     map[string][]byte
 }
@@ -73,7 +74,7 @@ func newWorld(t *testing.T) *world {
 		api.BootProbeActivity: w.probeBoot, api.CopyRunnerActivity: w.copyRunner, api.RunProbeActivity: w.probeRun,
 		api.WatchActivity: w.watchInstance, api.RunContainerActivity: w.runContainer, api.KillContainerActivity: w.killContainer,
 		api.DestroyInstanceActivity: w.destroyInstance, api.TagInstanceActivity: w.tag, api.ExplainBootActivity: w.explain,
-		api.PrepareFleetActivity: w.prepare, api.SyncFleetActivity: w.sync, api.DeliverActivity: w.deliver, api.SubmitActivity: w.submit, api.AskStatusActivity: w.ask,
+		api.PrepareFleetActivity: w.prepare, api.SyncFleetActivity: w.sync, api.RecallActivity: w.recall, api.DeliverActivity: w.deliver, api.SubmitActivity: w.submit, api.AskStatusActivity: w.ask,
 	} {
 		env.RegisterActivityWithOptions(function, activity.RegisterOptions{Name: name})
 	}
@@ -214,6 +215,14 @@ func (w *world) sync(ctx context.Context, in api.SyncInput) (api.SyncResult, err
 	}
 	w.tokens["sync"] = activity.GetInfo(ctx).TaskToken
 	return api.SyncResult{}, activity.ErrResultPending
+}
+
+func (w *world) recall(_ context.Context, in api.RecallInput) ([]byte, error) {
+	w.note("recall " + string(in.Page))
+	if len(in.Page) == 0 {
+		return w.recallNext, nil
+	}
+	return nil, nil
 }
 
 func (w *world) deliver(_ context.Context, messages []api.Message) (api.Delivery, error) {

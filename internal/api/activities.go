@@ -21,6 +21,7 @@ const (
 	ExplainBootActivity     = "ExplainBoot"
 	PrepareFleetActivity    = "PrepareFleet"
 	SyncFleetActivity       = "SyncFleet"
+	RecallActivity          = "RecallContainers"
 	DeliverActivity         = "Deliver"
 	SubmitActivity          = "SubmitContainer"
 	AskStatusActivity       = "AskStatus"
@@ -231,6 +232,19 @@ type SyncResult struct {
 	// Vanished are instances whose workflow does not run, and that the cloud does not
 	// have.
 	Vanished []string `json:"vanished,omitempty"`
+}
+
+// RecallInput is the input of the RecallContainers activity, which has a page of the
+// containers of a fleet that was created anew submit themselves again, and returns the
+// next page: nothing after the last.
+type RecallInput struct {
+	Fleet string `json:"fleet"`
+	// Before is when the fleet was created.
+	Before time.Time `json:"before"`
+	// Page is what the last call returned. Empty: the first.
+	Page []byte `json:"page,omitempty"`
+	// RequestID keeps a container from being told twice.
+	RequestID string `json:"request_id"`
 }
 
 // SubmitInput is the input of the SubmitContainer activity.

@@ -31,6 +31,10 @@ type FleetCarried struct {
 	Deleting bool      `json:"deleting,omitempty"`
 	// Prepared: a worker has found that it can work for the fleet.
 	Prepared bool `json:"prepared,omitempty"`
+	// Recalled: the containers of an earlier fleet of this name have been told, up to
+	// RecallPage otherwise.
+	Recalled   bool   `json:"recalled,omitempty"`
+	RecallPage []byte `json:"recall_page,omitempty"`
 	// Outbox is to be delivered.
 	Outbox []Message `json:"outbox,omitempty"`
 }

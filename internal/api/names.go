@@ -42,6 +42,9 @@ const (
 	SignalOrders = "fleet-orders"
 	// SignalReport goes from an Instance to its Fleet, with a Report.
 	SignalReport = "instance-report"
+	// SignalSubmitAgain goes from a Fleet that was created anew to the Containers that were
+	// submitted before, without a payload.
+	SignalSubmitAgain = "submit-again"
 	// SignalOutcome goes from an Instance or a Fleet to a Container, with an Outcome.
 	SignalOutcome = "outcome"
 )
