@@ -9,11 +9,14 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"time"
 
 	"drover/internal/api"
 	"drover/internal/indices"
 )
+
+// submissions is how many elements are submitted at once: enough for most of what a
+// small server can take, and not so many that others would wait for it.
+const submissions = 8
 
 // arrayRun is an array that is being submitted.
 type arrayRun struct {
@@ -59,6 +62,8 @@ func (s *Session) runArray(ctx context.Context, job Job) error {
 	if job.Detach {
 		return r.detach(ctx)
 	}
+	screen.Note(fmt.Sprintf("%s: %d containers: `drover ps %s` lists them, `drover logs %s` shows the output of one",
+		job.ID, len(job.Array), job.ID, api.ElementID(job.ID, job.Array[0])))
 	cancelled, err := s.attend(ctx, job, attended{
 		kind: "array", id: job.ID, screen: screen, follow: r.follow, cancel: r.cancel, leave: r.finish,
 		later: fmt.Sprintf("`drover ps %s` shows it, `drover wait %s` waits for its end", job.ID, job.ID),
@@ -143,7 +148,7 @@ func (r *arrayRun) submit(ctx, wanted context.Context) {
 		defer mu.Unlock()
 		return cmp.Or(r.failed, wanted.Err())
 	}
-	each(len(r.array.Elements), func(i int) {
+	eachOf(len(r.array.Elements), submissions, func(i int) {
 		if failed() != nil {
 			return
 		}
@@ -226,79 +231,4 @@ func (r *arrayRun) unended() []Container {
 		}
 	}
 	return containers
-}
-
-// finish waits until all elements are submitted, or the user no longer wants that.
-func (r *arrayRun) finish(ctx context.Context) error {
-	select {
-	case <-r.ended:
-	default:
-		if r.job.Detach {
-			break
-		}
-		r.screen.Note(fmt.Sprintf("%s: submitting all %d elements first", r.array.Name, len(r.array.Elements)))
-	}
-	select {
-	case <-r.ended:
-	case received := <-r.job.Signals:
-		r.stop()
-		<-r.ended
-		if r.failed != nil {
-			return &ExitError{Code: exitOf(received), Err: r.partly(errors.New("interrupted"))}
-		}
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	if r.failed != nil {
-		return r.partly(r.failed)
-	}
-	return nil
-}
-
-// partly says that not all elements are submitted, why, and what to do.
-func (r *arrayRun) partly(why error) error {
-	r.mu.Lock()
-	n := len(r.containers)
-	r.mu.Unlock()
-	if n == 0 {
-		return why
-	}
-	return fmt.Errorf("%w; %d of the %d elements of array %s are submitted: the same command with --name %s submits the rest, `drover cancel %s` ends it",
-		why, n, len(r.array.Elements), r.array.Name, r.array.Name, r.array.Name)
-}
-
-// visibleWithin is how long detach waits until other commands can find the array.
-const visibleWithin = 5 * time.Second
-
-// detach returns once the array is submitted, and can be found.
-func (r *arrayRun) detach(ctx context.Context) error {
-	if err := r.finish(ctx); err != nil {
-		return err
-	}
-	deadline := time.After(visibleWithin)
-	for found := false; !found; {
-		arrays, _, err := r.session.arrays(ctx, []string{r.array.Name})
-		if err != nil {
-			return err
-		}
-		if found = arrays[r.array.Name] != nil; found {
-			break
-		}
-		select {
-		case <-time.After(quiet):
-		case <-deadline:
-			found = true // it is submitted all the same
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-	if !r.session.Print.JSON {
-		r.session.Print.Linef("%s", r.array.Name)
-		return nil
-	}
-	return r.session.Print.Encode(struct {
-		ID       string `json:"id"`
-		Elements string `json:"elements"`
-		Count    int    `json:"count"`
-	}{r.array.Name, r.array.Elements.String(), len(r.array.Elements)})
 }

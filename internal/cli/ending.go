@@ -130,6 +130,9 @@ func (s *Session) remember(ctx context.Context, c Container) (api.ContainerState
 	}
 	state.Command, state.Priority, state.QueuedAt = spec.Label(200), spec.Priority, api.Time{Time: queued}
 	history := s.Client.GetWorkflowHistory(ctx, c.WorkflowID, c.RunID, false, enumspb.HISTORY_EVENT_FILTER_TYPE_CLOSE_EVENT)
+	if !history.HasNext() {
+		return state, fmt.Errorf("container %s has not ended", c.ID)
+	}
 	last, err := history.Next()
 	if err != nil {
 		return state, fmt.Errorf("container %s: %s", c.ID, reason(err))

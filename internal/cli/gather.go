@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -28,6 +27,7 @@ type gathering struct {
 	next       int      // all elements before this one are claimed
 	places     counts   // where those are that have not ended, as seen last
 	why        string   // the first of them waits
+	silent     int      // looks in a row at which a fleet did not answer
 	wake       chan any // something has changed
 }
 
@@ -210,79 +210,29 @@ func (g *gathering) locate(ctx context.Context) {
 			// Those that wait come last, and can be very many.
 			return c.State != api.ContainerQueued || why == "" && places[api.ContainerRunning] == 0
 		})
-		switch {
-		case isNotFound(err):
+		if isNotFound(err) {
 			why = fmt.Sprintf("fleet %q does not exist", fleet)
-		case err != nil:
-			why = "fleet " + fleet + " does not answer: " + reason(err)
+		} else if err != nil {
+			g.unanswered("fleet " + fleet + " does not answer: " + reason(err))
+			return
 		}
 	}
 	delete(places, api.ContainerQueued) // the rest
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.places, g.why = places, why
+	g.places, g.why, g.silent = places, why, 0
 }
 
-// show shows how many containers are where. last: nothing else comes.
-func (g *gathering) show(last bool) {
-	if g.screen == nil {
-		return
-	}
+// patience is at how many looks in a row a fleet may not answer before that is said:
+// one that takes in many containers is slow to.
+const patience = 3
+
+// unanswered says that a fleet has not answered, if that lasts. What was seen before
+// still counts.
+func (g *gathering) unanswered(why string) {
 	g.mu.Lock()
-	text := g.array.Name + ": " + g.progress()
-	g.mu.Unlock()
-	if last {
-		g.screen.Clear()
-		if g.screen.terminal {
-			g.screen.Note(text)
-			return
-		}
+	defer g.mu.Unlock()
+	if g.silent++; g.silent >= patience {
+		g.why = why
 	}
-	g.screen.Status(text)
-}
-
-// progress says how many containers are where.
-func (g *gathering) progress() string {
-	n := maps.Clone(g.places)
-	if n == nil {
-		n = counts{}
-	}
-	failed := 0
-	for _, e := range g.endings {
-		if e.code() != 0 {
-			failed++
-		}
-	}
-	alive := len(g.containers) - len(g.endings)
-	n[api.ContainerRunning] = min(n[api.ContainerRunning], alive)
-	n[api.ContainerAssigned] = min(n[api.ContainerAssigned], alive-n[api.ContainerRunning])
-	n[api.ContainerQueued] = alive - n[api.ContainerRunning] - n[api.ContainerAssigned]
-	text := n.String()
-	if done := len(g.endings); done > 0 || text == "" {
-		text = strings.TrimPrefix(text+fmt.Sprintf(", %d done", done), ", ")
-		if failed > 0 {
-			text += fmt.Sprintf(" (%d failed)", failed)
-		}
-	}
-	if !g.whole {
-		text = fmt.Sprintf("submitted %d of %d: %s", len(g.containers), len(g.array.Elements), text)
-	}
-	if n[api.ContainerRunning] == 0 && alive > 0 && g.why != "" {
-		text += "; first in line: " + g.why
-	}
-	return text
-}
-
-// counts are numbers of containers by state.
-type counts map[string]int
-
-// String names the states of those that have not ended: 3 running, 90 queued.
-func (n counts) String() string {
-	var parts []string
-	for _, state := range []string{api.ContainerRunning, api.ContainerAssigned, api.ContainerQueued} {
-		if n[state] > 0 {
-			parts = append(parts, fmt.Sprintf("%d %s", n[state], state))
-		}
-	}
-	return strings.Join(parts, ", ")
 }

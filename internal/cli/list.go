@@ -1,8 +1,11 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 
@@ -82,13 +85,13 @@ func (s *Session) listOne(ctx context.Context, l Listing) error {
 			wanted[element.ID] = element
 		}
 	}
-	rows, err := s.placed(ctx, wanted)
 	var over []Container
 	for _, c := range wanted {
-		if !slices.ContainsFunc(rows, func(row Listed) bool { return row.ID == c.ID }) {
+		if !c.Running() {
 			over = append(over, c)
 		}
 	}
+	rows, err := s.placed(ctx, wanted)
 	slices.SortFunc(over, func(a, b Container) int { return b.Closed.Compare(a.Closed) })
 	if l.Limit > 0 {
 		over = over[:min(l.Limit, len(over))]
@@ -97,11 +100,12 @@ func (s *Session) listOne(ctx context.Context, l Listing) error {
 	return errors.Join(s.showContainers(append(rows, ended...)), err, endedErr)
 }
 
-// placed are those of some containers that have not ended, as their fleets say.
+// placed are those of some containers that have not ended, as their fleets say. One that
+// its fleet does not know is asked itself: its request or its outcome may be on its way.
 func (s *Session) placed(ctx context.Context, wanted map[string]Container) ([]Listed, error) {
 	rows := []Listed{}
 	var errs []error
-	fleets := map[string]bool{}
+	fleets, known := map[string]bool{}, map[string]bool{}
 	for _, c := range wanted {
 		if !c.Running() || fleets[c.Fleet] {
 			continue
@@ -111,11 +115,28 @@ func (s *Session) placed(ctx context.Context, wanted map[string]Container) ([]Li
 		errs = append(errs, err)
 		for _, state := range states {
 			if c, is := wanted[state.ID]; is {
+				known[c.ID] = true
 				rows = append(rows, listed(state, c))
 			}
 		}
 	}
-	return rows, errors.Join(errs...)
+	unknown := slices.DeleteFunc(slices.SortedFunc(maps.Values(wanted), inOrder), func(c Container) bool { return known[c.ID] || !c.Running() })
+	own, ownErrs := make([]Listed, len(unknown)), make([]error, len(unknown))
+	each(len(unknown), func(i int) {
+		var state api.ContainerState
+		if err := s.query(ctx, unknown[i].WorkflowID, unknown[i].RunID, api.QueryState, &state); err != nil {
+			state.Status = reason(err)
+			ownErrs[i] = fmt.Errorf("container %s: %s", unknown[i].ID, state.Status)
+		}
+		state.ID, state.Fleet = unknown[i].ID, unknown[i].Fleet
+		own[i] = listed(state, unknown[i])
+	})
+	return append(rows, own...), errors.Join(append(errs, ownErrs...)...)
+}
+
+// inOrder is by array and index.
+func inOrder(a, b Container) int {
+	return cmp.Or(cmp.Compare(a.Array, b.Array), cmp.Compare(a.Index, b.Index), cmp.Compare(a.ID, b.ID))
 }
 
 func (s *Session) showContainers(containers []Listed) error {

@@ -74,9 +74,12 @@ func (s *Session) Fleets(ctx context.Context) ([]string, error) {
 }
 
 // each calls do for every index, several at once, and waits for all of them.
-func each(n int, do func(i int)) {
+func each(n int, do func(i int)) { eachOf(n, concurrency, do) }
+
+// eachOf is each, with at most atOnce at once.
+func eachOf(n, atOnce int, do func(i int)) {
 	var all sync.WaitGroup
-	slots := make(chan struct{}, concurrency)
+	slots := make(chan struct{}, atOnce)
 	for i := range n {
 		slots <- struct{}{}
 		all.Go(func() {
