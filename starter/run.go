@@ -14,14 +14,7 @@ import (
 	"drover/internal/indices"
 )
 
-func (a *app) runCommand() *cobra.Command {
-	job := cli.Job{Spec: api.DefaultContainerSpec()}
-	var env []string
-	var array string
-	c := &cobra.Command{
-		Use:   "run [flags] -- COMMAND [ARGUMENT…]",
-		Short: "Run a container: wait, show its output, exit with its exit code",
-		Long: `Submits a container to a fleet, says on stderr what it waits for, shows its output (stdout
+const runLong = `Submits a container to a fleet, says on stderr what it waits for, shows its output (stdout
 and stderr, as written) on stdout, and exits with its exit code: 128+n when signal n ended
 it, 127 when the command is not found on the instance. When drover itself fails, or the
 machines fail the container too often, the exit status is 1, and a line on stderr says why.
@@ -40,7 +33,16 @@ which has DROVER_ARRAY_INDEX, DROVER_ARRAY_COUNT and DROVER_ARRAY_ID, the array'
 its environment. How many are queued, running and done is said on stderr; the output of
 the elements is not shown: drover logs NAME.7 does. The exit status is 0 when all exited
 with 0, and otherwise the highest exit code of any element, of which one without, because
-the machines failed it for example, counts as 1; a line on stderr says which have failed.`,
+the machines failed it for example, counts as 1; a line on stderr says which have failed.`
+
+func (a *app) runCommand() *cobra.Command {
+	job := cli.Job{Spec: api.DefaultContainerSpec()}
+	var env []string
+	var array string
+	c := &cobra.Command{
+		Use:   "run [flags] -- COMMAND [ARGUMENT…]",
+		Short: "Run a container: wait, show its output, exit with its exit code",
+		Long:  runLong,
 		Example: `  drover run -- echo hello
   drover run --vcpus 8 --memory 32GiB --preemptible -- ./align sample42
   drover run --image alpine --env TOKEN --env MODE=fast -- sh -c 'echo $MODE'

@@ -91,7 +91,7 @@ func TestAnArrayIsListedAndCancelledAsOne(t *testing.T) {
 	s.submit("night.40", map[string]any{"command": []string{"sleep", "1000"}, "vcpus": 0.1})
 	s.eventually(30*time.Second, func() bool { return s.fleet().Running == 1 }, "the outsider runs")
 	id := s.must("run", "--array", "0-38:2", "--name", "night", "--detach", "--vcpus", "0.5", "--", "sh", "-c",
-		"[ $DROVER_ARRAY_INDEX != 0 ] || exit 0; while [ ! -e "+gate+" ]; do sleep 0.1; done")
+		"mkdir "+gate+".first && exit 0; while [ ! -e "+gate+" ]; do sleep 0.1; done")
 	assert.Equal(t, "night\n", id)
 
 	var rows []map[string]any
@@ -107,7 +107,7 @@ func TestAnArrayIsListedAndCancelledAsOne(t *testing.T) {
 	}
 	s.eventually(30*time.Second, func() bool {
 		return strings.Contains(s.must("ps"), "3 running, 16 queued, 1 done\n")
-	}, "three fit beside the outsider, and the first has ended")
+	}, "three fit beside the outsider, and the first to run has ended")
 	lines := strings.Split(strings.TrimSpace(s.must("ps")), "\n")
 	require.Len(t, lines, 3)
 	assert.Contains(t, strings.Join(lines[1:], "\n"), "night[0-38:2]")
