@@ -81,6 +81,8 @@ func (g *gathering) wait(ctx context.Context) error {
 			})
 		}
 		if g.done() {
+			stop()
+			others.Wait() // or it would be shown once more
 			g.show(true)
 			return nil
 		}

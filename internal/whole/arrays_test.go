@@ -12,6 +12,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/client"
 
 	"drover/internal/api"
 	"drover/internal/cli"
@@ -62,6 +63,28 @@ func TestAnArrayRunsAsOneAndEndsAsItsWorstElement(t *testing.T) {
 	assert.Regexp(t, `^night\[0-19\] +exited +- .* 20 done$`, lines[3])
 	assert.Len(t, strings.Split(strings.TrimSpace(s.must("ps", "night")), "\n"), 21)
 	assert.Contains(t, s.must("ps", "-a", "--expand"), "night.17 ")
+}
+
+func TestAnArrayThatIsIncompleteIsCompleted(t *testing.T) {
+	t.Parallel()
+	s := newSystem(t, nil)
+	for _, index := range []int{0, 2} { // as any client may submit elements
+		_, err := s.client.ExecuteWorkflow(t.Context(), client.StartWorkflowOptions{
+			ID: fmt.Sprintf("container/part.%d", index), TaskQueue: "drover",
+			Memo: map[string]any{"DroverArray": json.RawMessage(`{"name":"part","elements":"0-3"}`)},
+		}, "Container", json.RawMessage(`{"command":["true"],"vcpus":0.1}`))
+		require.NoError(t, err)
+	}
+	s.must("wait", "part.0")
+	s.must("wait", "part.2")
+	s.eventually(10*time.Second, func() bool { return strings.Contains(s.must("ps", "-a"), "part[0-3]") }, "visibility knows them")
+	_, stderr, code := s.drover("wait", "part")
+	assert.Equal(t, 1, code)
+	assert.Equal(t, "drover: array part: 2 of 4 failed: 1,3 (does not exist)\n", stderr)
+	_, stderr, code = s.drover("run", "--array", "0-3", "--name", "part", "--vcpus", "0.1", "--", "true")
+	assert.Zero(t, code, stderr)
+	assert.Contains(t, stderr, "drover: array part[0-3] exists already, this is about that one\n")
+	s.must("wait", "part")
 }
 
 // sameArray submits the array night again, and others that it isn't.
