@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/spf13/cobra"
@@ -28,6 +29,7 @@ func drover(args ...string) (stdout, stderr string, code int) {
 }
 
 func TestWrongUsageIsOneLineAndStatus2(t *testing.T) {
+	long := strings.Repeat("n", 98)
 	for _, c := range []struct {
 		args []string
 		says string
@@ -38,6 +40,17 @@ func TestWrongUsageIsOneLineAndStatus2(t *testing.T) {
 		{[]string{"run", "--vcpus", "0", "--", "true"}, "drover: run: vcpus: 0 is not allowed: a number above 0, and at most 1000000\n"},
 		{[]string{"run", "--name", "a/b", "--", "true"}, "drover: --name: container ID \"a/b\" is not allowed: 1 to 100 letters, digits, dots, dashes and underscores, a letter or digit first\n"},
 		{[]string{"run", "--env", "=x", "--", "true"}, "drover: --env \"=x\": there is no name; allowed: NAME=VALUE or NAME\n"},
+		{arraying("9-3"), "drover: --array: \"9-3\" ends before it begins; allowed: the lower index first, such as 3-9\n"},
+		{arraying(""), "drover: --array: \"\" is not allowed: indices, ranges and steps, such as 0-99, 1,3,7-9 or 0-100:10, with numbers from 0 to 999999999 without leading zeros\n"},
+		{arraying("0-9%5"), "drover: --array: \"0-9%5\" is not allowed: indices, ranges and steps, such as 0-99, 1,3,7-9 or 0-100:10, with numbers from 0 to 999999999 without leading zeros\n"},
+		{arraying("0-10000"), "drover: --array: 10001 indices are too many; allowed: at most 10000\n"},
+		{arraying("0-9", "--env", "DROVER_ARRAY_INDEX=7"), "drover: --env DROVER_ARRAY_INDEX: it is not allowed with --array, which sets it for each element\n"},
+		{arraying("0-9", "--env", "DROVER_ARRAY_ID"), "drover: --env DROVER_ARRAY_ID: it is not allowed with --array, which sets it for each element\n"},
+		{arraying("0-9", "--name", "a/b"), "drover: --name: container ID \"a/b\" is not allowed: 1 to 100 letters, digits, dots, dashes and underscores, a letter or digit first\n"},
+		{arraying("8-10", "--name", long), "drover: --name: the last element's container ID \"" + long + ".10\" is not allowed: 1 to 100 letters, digits, dots, dashes and underscores, a letter or digit first\n"},
+		{[]string{"run", "--array", "0-9"}, "drover: run: there is no command; say which: drover run -- echo hello\n"},
+		{[]string{"ps", "--limit", "-1"}, "drover: --limit: -1 is not allowed: a number, or 0 for no limit\n"},
+		{[]string{"ps", "a", "b"}, "drover: ps: accepts at most 1 arg(s), received 2; usage: drover ps [ID] [flags]\n"},
 		{[]string{"wait"}, "drover: wait: accepts 1 arg(s), received 0; usage: drover wait ID [flags]\n"},
 		{[]string{"ps", "--nonsense"}, "drover: ps: unknown flag: --nonsense; see `drover ps --help`\n"},
 		{[]string{"version", "-o", "xml"}, "drover: -o: \"xml\" is not allowed: table or json\n"},
@@ -59,6 +72,11 @@ func TestWrongUsageIsOneLineAndStatus2(t *testing.T) {
 	_, stderr, code := drover("run", "--memory", "4XB", "--", "true")
 	assert.Equal(t, cli.ExitUsage, code)
 	assert.Contains(t, stderr, `"4XB" is not a size`)
+}
+
+// arraying is the command line of an array.
+func arraying(array string, flags ...string) []string {
+	return append(append([]string{"run", "--array", array}, flags...), "--", "true")
 }
 
 // simulating is the command line of a simulation of the burst.

@@ -101,3 +101,20 @@ func TestEveryAttemptHasANameOfItsOwnOnTheInstance(t *testing.T) {
 		assert.Error(t, err, name)
 	}
 }
+
+func TestAnElementOfAnArrayHasItsIndexInItsID(t *testing.T) {
+	for id, want := range map[string]struct {
+		array string
+		index int
+	}{"x.0": {"x", 0}, "x.12": {"x", 12}, "a.b.7": {"a.b", 7}, "x.999999999": {"x", 999999999}} {
+		array, index, ok := api.ParseElementID(id)
+		assert.True(t, ok, id)
+		assert.Equal(t, want.array, array, id)
+		assert.Equal(t, want.index, index, id)
+		assert.Equal(t, id, api.ElementID(array, index))
+	}
+	for _, id := range []string{"", "x", ".1", "x.", "x.-1", "x.01", "x.+1", "x.1a", "x.1.b", "x.99999999999999999999"} {
+		_, _, ok := api.ParseElementID(id)
+		assert.False(t, ok, id)
+	}
+}

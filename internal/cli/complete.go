@@ -26,7 +26,8 @@ func (s *Session) CompleteInstances(ctx context.Context) ([]string, error) {
 }
 
 // CompleteContainers returns the IDs of the latest containers, for a shell's
-// completion; with running, only of those that have not ended.
+// completion; with running, only of those that have not ended, and for the elements of
+// an array its name.
 func (s *Session) CompleteContainers(ctx context.Context, running bool) ([]string, error) {
 	query := "WorkflowType = '" + api.ContainerWorkflow + "'"
 	if running {
@@ -37,8 +38,15 @@ func (s *Session) CompleteContainers(ctx context.Context, running bool) ([]strin
 		return nil, err
 	}
 	var ids []string
+	named := map[string]bool{}
 	for _, info := range found {
-		ids = append(ids, containerOf(info).ID)
+		c := containerOf(info)
+		if c.Array == "" || !running {
+			ids = append(ids, c.ID)
+		} else if !named[c.Array] {
+			named[c.Array] = true
+			ids = append(ids, c.Array)
+		}
 	}
 	return ids, nil
 }

@@ -91,14 +91,17 @@ func (e Ending) Exit(id string) error {
 	return &ExitError{Code: e.Result.ExitCode}
 }
 
-// Wait waits for containers to end, shows how they did, and returns what the last
-// that did not end well ends drover with.
+// Wait waits for a container or an array to end, shows how it did, and returns what that
+// ends drover with.
 func (s *Session) Wait(ctx context.Context, id string) error {
-	c, err := s.FindContainer(ctx, id)
+	c, a, err := s.find(ctx, id)
 	if err != nil {
 		return err
 	}
-	e, err := s.Await(ctx, c, func(text string) { s.Print.Notef("%s", text) })
+	if a != nil {
+		return s.waitForArray(ctx, a)
+	}
+	e, err := s.Await(ctx, *c, func(text string) { s.Print.Notef("%s", text) })
 	if err != nil {
 		return fmt.Errorf("container %s: %w", c.ID, err)
 	}
@@ -127,6 +130,9 @@ func (s *Session) remember(ctx context.Context, c Container) (api.ContainerState
 	}
 	state.Command, state.Priority, state.QueuedAt = spec.Label(200), spec.Priority, api.Time{Time: queued}
 	history := s.Client.GetWorkflowHistory(ctx, c.WorkflowID, c.RunID, false, enumspb.HISTORY_EVENT_FILTER_TYPE_CLOSE_EVENT)
+	if !history.HasNext() {
+		return state, fmt.Errorf("container %s has not ended", c.ID)
+	}
 	last, err := history.Next()
 	if err != nil {
 		return state, fmt.Errorf("container %s: %s", c.ID, reason(err))

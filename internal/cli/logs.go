@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+
+	"drover/internal/api"
 )
 
 // Logs is what `drover logs` is told to do.
@@ -17,10 +19,14 @@ type Logs struct {
 
 // Logs shows the output of a container, also of one that has ended.
 func (s *Session) Logs(ctx context.Context, l Logs) error {
-	c, err := s.FindContainer(ctx, l.ID)
+	found, a, err := s.find(ctx, l.ID)
 	if err != nil {
 		return err
 	}
+	if a != nil {
+		return Usagef("logs: %s is an array, and has no output of its own; an element has: drover logs %s", a.Name, api.ElementID(a.Name, a.Elements[0]))
+	}
+	c := *found
 	var text bytes.Buffer
 	f := &Follower{Session: s, Container: c, Screen: NewScreen(s.Print.Out, s.Print.Err), Attempt: l.Attempt}
 	if s.Print.JSON {

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"bufio"
 	"context"
 	"crypto/rand"
 	"encoding/base32"
@@ -18,6 +17,7 @@ import (
 	"go.temporal.io/sdk/temporal"
 
 	"drover/internal/api"
+	"drover/internal/indices"
 )
 
 // Job is what `drover run` is told to do.
@@ -25,6 +25,9 @@ type Job struct {
 	Spec api.ContainerSpec
 	// ID is the container's. Empty: a new one.
 	ID string
+	// Array are the indices of an array's elements, of which ID is the name. Nil: it is one
+	// container.
+	Array indices.Set
 	// Detach returns once the container is submitted.
 	Detach bool
 	// Stdin answers questions. Nil: there is nobody to ask.
@@ -47,9 +50,12 @@ func NewContainerID() string {
 	return "c-" + base32.NewEncoding("0123456789abcdefghjkmnpqrstvwxyz").EncodeToString(random[:])
 }
 
-// Run submits a container and, unless it is detached, follows it to its end, with
-// which it returns.
+// Run submits a container or an array and, unless it is detached, follows it to its
+// end, with which it returns.
 func (s *Session) Run(ctx context.Context, job Job) error {
+	if job.Array != nil {
+		return s.runArray(ctx, job)
+	}
 	if job.ID == "" {
 		job.ID = NewContainerID()
 	}
@@ -68,7 +74,7 @@ func (s *Session) Run(ctx context.Context, job Job) error {
 	if s.Print.JSON {
 		out = io.Discard
 	}
-	e, err := s.attend(ctx, job, &Follower{Session: s, Container: c, Screen: NewScreen(out, s.Print.Err)})
+	e, err := s.attendContainer(ctx, job, c, NewScreen(out, s.Print.Err))
 	if err != nil {
 		return err
 	}
@@ -82,25 +88,34 @@ func (s *Session) Run(ctx context.Context, job Job) error {
 
 // submit starts the Container workflow. An ID that exists is the same container.
 func (s *Session) submit(ctx context.Context, job Job) (Container, error) {
-	id := api.ContainerWorkflowID(job.ID)
-	c := Container{ID: job.ID, Fleet: job.Spec.Fleet, WorkflowID: id, Status: enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING}
+	c, exists, err := s.begin(ctx, job.ID, job.Spec, nil)
+	if exists {
+		return s.attach(ctx, job)
+	}
+	return c, err
+}
+
+// begin starts the Container workflow, unless one of the ID exists.
+func (s *Session) begin(ctx context.Context, id string, spec api.ContainerSpec, memo map[string]any) (c Container, exists bool, err error) {
+	workflowID := api.ContainerWorkflowID(id)
+	c = Container{ID: id, Fleet: spec.Fleet, WorkflowID: workflowID, Status: enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING}
 	run, err := s.Client.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
-		ID: id, TaskQueue: s.TaskQueue, StaticSummary: job.Spec.Label(200),
+		ID: workflowID, TaskQueue: s.TaskQueue, StaticSummary: spec.Label(200), Memo: memo,
 		WorkflowIDReusePolicy:                    enumspb.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE,
 		WorkflowExecutionErrorWhenAlreadyStarted: true,
 		// Set here, they cost the workflow no event.
 		TypedSearchAttributes: temporal.NewSearchAttributes(
-			api.AttributeFleet.ValueSet(job.Spec.Fleet), api.AttributeState.ValueSet(api.ContainerQueued)),
-	}, api.ContainerWorkflow, job.Spec)
-	var exists *serviceerror.WorkflowExecutionAlreadyStarted
-	if errors.As(err, &exists) {
-		return s.attach(ctx, job)
+			api.AttributeFleet.ValueSet(spec.Fleet), api.AttributeState.ValueSet(api.ContainerQueued)),
+	}, api.ContainerWorkflow, spec)
+	var known *serviceerror.WorkflowExecutionAlreadyStarted
+	if errors.As(err, &known) {
+		return c, true, nil
 	}
 	if err != nil {
-		return c, fmt.Errorf("container %s: %s", job.ID, reason(err))
+		return c, false, fmt.Errorf("container %s: %s", id, reason(err))
 	}
 	c.RunID = run.GetRunID()
-	return c, nil
+	return c, false, nil
 }
 
 // attach finds the container that has the ID already, and says so.
@@ -125,87 +140,46 @@ func (s *Session) attach(ctx context.Context, job Job) (Container, error) {
 	return c, nil
 }
 
-// attend follows the container, and does what the user wants with it on a signal.
-func (s *Session) attend(ctx context.Context, job Job, f *Follower) (Ending, error) {
-	ctx, leave := context.WithCancel(ctx)
-	defer leave()
-	type end struct {
-		Ending
-		error
+// attendContainer follows a container to its end, or to what the user wants instead.
+func (s *Session) attendContainer(ctx context.Context, job Job, c Container, screen *Screen) (Ending, error) {
+	f := &Follower{Session: s, Container: c, Screen: screen}
+	var ending Ending
+	cancelled, err := s.attend(ctx, job, attended{
+		kind: "container", id: c.ID, screen: screen,
+		later: fmt.Sprintf("`drover logs -f %s` shows its output, `drover wait %s` its end", c.ID, c.ID),
+		follow: func(ctx context.Context) (err error) {
+			ending, err = f.Follow(ctx)
+			return err
+		},
+		cancel: func(ctx context.Context) error { return s.cancelContainer(ctx, c) },
+	})
+	switch {
+	case errors.Is(err, errUnwritable):
+		return s.unread(ctx, c, err)
+	case err != nil:
+		return Ending{}, err
+	case ending.Cancelled && cancelled != 0:
+		return Ending{}, &ExitError{Code: cancelled, Err: fmt.Errorf("container %s was cancelled", c.ID)}
 	}
-	ended := make(chan end, 1)
-	go func() {
-		e, err := f.Follow(ctx)
-		ended <- end{e, err}
-	}()
-	c := f.Container
-	code := 0 // that to exit with, once the user has wanted it cancelled
-	for {
-		select {
-		case e := <-ended:
-			if errors.Is(e.error, errUnwritable) {
-				return s.unread(ctx, c, e.error)
-			}
-			if e.error == nil && e.Cancelled && code != 0 {
-				return Ending{}, &ExitError{Code: code, Err: fmt.Errorf("container %s was cancelled", c.ID)}
-			}
-			return e.Ending, e.error
-		case received := <-job.Signals:
-			if code != 0 {
-				return Ending{}, &ExitError{Code: code, Err: fmt.Errorf("container %s is being cancelled and may run still: `drover wait %s`", c.ID, c.ID)}
-			}
-			if received == syscall.SIGINT && job.Stdin != nil && s.wantsDetach(job, f) {
-				return Ending{}, &ExitError{Code: 0, Err: nil}
-			}
-			if err := s.Client.CancelWorkflow(ctx, c.WorkflowID, c.RunID); err != nil && !isNotFound(err) {
-				return Ending{}, fmt.Errorf("cancel container %s: %s", c.ID, reason(err))
-			}
-			code = exitOf(received)
-			f.Screen.Status(c.ID + ": is being cancelled")
-		}
+	return ending, nil
+}
+
+// cancelContainer asks that a container ends. One that has is no error.
+func (s *Session) cancelContainer(ctx context.Context, c Container) error {
+	if err := s.Client.CancelWorkflow(ctx, c.WorkflowID, c.RunID); err != nil && !isNotFound(err) {
+		return fmt.Errorf("cancel container %s: %s", c.ID, reason(err))
 	}
+	return nil
 }
 
 // unread cancels a container whose output nobody reads any more, as a process that
 // writes into a broken pipe would end.
 func (s *Session) unread(ctx context.Context, c Container, why error) (Ending, error) {
-	err := s.Client.CancelWorkflow(ctx, c.WorkflowID, c.RunID)
-	if err != nil && !isNotFound(err) {
-		return Ending{}, fmt.Errorf("cancel container %s: %s", c.ID, reason(err))
+	if err := s.cancelContainer(ctx, c); err != nil {
+		return Ending{}, err
 	}
 	if errors.Is(why, syscall.EPIPE) {
 		return Ending{}, &ExitError{Code: 128 + int(syscall.SIGPIPE)}
 	}
 	return Ending{}, fmt.Errorf("container %s is cancelled: %w", c.ID, why)
-}
-
-// wantsDetach asks whether to cancel or to detach. A second Ctrl-C is an answer, too.
-func (s *Session) wantsDetach(job Job, f *Follower) bool {
-	answers := make(chan string, 1)
-	go func() {
-		line, err := bufio.NewReader(job.Stdin).ReadString('\n')
-		if err != nil {
-			line = "c"
-		}
-		answers <- strings.ToLower(strings.TrimSpace(line))
-	}()
-	defer f.Screen.Answered()
-	f.Screen.Ask(fmt.Sprintf("\n%s: cancel or detach? [c/d] ", f.Container.ID))
-	select {
-	case answer := <-answers:
-		if !strings.HasPrefix(answer, "d") {
-			return false
-		}
-	case <-job.Signals:
-		return false
-	}
-	f.Screen.Note(fmt.Sprintf("%s runs on: `drover logs -f %s` shows its output, `drover wait %s` its end", f.Container.ID, f.Container.ID, f.Container.ID))
-	return true
-}
-
-func exitOf(received os.Signal) int {
-	if number, ok := received.(syscall.Signal); ok {
-		return 128 + int(number)
-	}
-	return ExitFailure
 }

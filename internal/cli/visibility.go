@@ -27,20 +27,34 @@ func ofType(workflowType, condition string) string {
 // first, at most limit of them; 0: all.
 func (s *Session) list(ctx context.Context, query string, limit int) ([]*workflowpb.WorkflowExecutionInfo, error) {
 	var found []*workflowpb.WorkflowExecutionInfo
+	err := s.visit(ctx, query, func(info *workflowpb.WorkflowExecutionInfo) bool {
+		found = append(found, info)
+		return limit <= 0 || len(found) < limit
+	})
+	if err != nil {
+		return nil, err
+	}
+	return found, nil
+}
+
+// visit shows what visibility knows of the workflows that a query selects, newest
+// first, to do, for as long as it wants more.
+func (s *Session) visit(ctx context.Context, query string, do func(*workflowpb.WorkflowExecutionInfo) bool) error {
 	var token []byte
 	for {
 		page, err := s.Client.ListWorkflow(ctx, &workflowservice.ListWorkflowExecutionsRequest{
 			Namespace: s.Namespace, Query: query, NextPageToken: token, PageSize: 1000,
 		})
 		if err != nil {
-			return nil, fmt.Errorf("list workflows: %s", reason(err))
+			return fmt.Errorf("list workflows: %s", reason(err))
 		}
-		found = append(found, page.GetExecutions()...)
-		if limit > 0 && len(found) >= limit {
-			return found[:limit], nil
+		for _, info := range page.GetExecutions() {
+			if !do(info) {
+				return nil
+			}
 		}
 		if token = page.GetNextPageToken(); len(token) == 0 {
-			return found, nil
+			return nil
 		}
 	}
 }
@@ -60,9 +74,12 @@ func (s *Session) Fleets(ctx context.Context) ([]string, error) {
 }
 
 // each calls do for every index, several at once, and waits for all of them.
-func each(n int, do func(i int)) {
+func each(n int, do func(i int)) { eachOf(n, concurrency, do) }
+
+// eachOf is each, with at most atOnce at once.
+func eachOf(n, atOnce int, do func(i int)) {
 	var all sync.WaitGroup
-	slots := make(chan struct{}, concurrency)
+	slots := make(chan struct{}, atOnce)
 	for i := range n {
 		slots <- struct{}{}
 		all.Go(func() {
