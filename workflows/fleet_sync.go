@@ -21,7 +21,6 @@ func (f *fleet) sync(ctx workflow.Context) {
 		}
 		in := f.syncInput()
 		options := activityOptions("compare the cloud's list with fleet "+f.spec.Name, forever)
-		options.HeartbeatTimeout = heartbeatTimeout
 		attempt, cancel := workflow.WithCancel(workflow.WithActivityOptions(ctx, options))
 		found := workflow.ExecuteActivity(attempt, api.SyncFleetActivity, in)
 		changed := func() bool { return f.spec.Intervals.Sync != in.Interval || f.spec.Faults != in.Faults }
@@ -55,7 +54,6 @@ func (f *fleet) isEmpty(ctx workflow.Context) bool {
 	in := f.syncInput()
 	in.Once = true
 	options := activityOptions("look whether the cloud still has instances of fleet "+f.spec.Name, time.Minute)
-	options.HeartbeatTimeout = heartbeatTimeout
 	var result api.SyncResult
 	err := workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, options), api.SyncFleetActivity, in).Get(ctx, &result)
 	if err != nil {

@@ -77,7 +77,6 @@ func (i *instance) runContainer(ctx workflow.Context, a *attempt) (result api.Ru
 	}
 	i.forget = nil
 	options := activityOptions(fmt.Sprintf("container %s: %s", a.Container, a.Label), forever)
-	options.HeartbeatTimeout = heartbeatTimeout
 	attached, detach := workflow.WithCancel(i.runs)
 	a.detach = detach
 	err = workflow.ExecuteActivity(workflow.WithActivityOptions(attached, options), api.RunContainerActivity, in).Get(ctx, &result)
@@ -159,7 +158,6 @@ func (i *instance) killWithin(ctx workflow.Context, name string, term time.Durat
 			Interval: i.in.Spec.Timeouts.Signal, Timeout: fleetspec.Duration(term),
 		}
 		options := activityOptions("kill container "+name, term+time.Minute)
-		options.HeartbeatTimeout = heartbeatTimeout
 		var ended bool
 		err := workflow.ExecuteActivity(workflow.WithActivityOptions(i.runs, options), api.KillContainerActivity, in).Get(ctx, &ended)
 		if temporal.IsCanceledError(err) || ended || !slices.Contains(i.attempts, a) {

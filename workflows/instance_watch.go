@@ -26,7 +26,6 @@ func (i *instance) watch(ctx workflow.Context) {
 			in.Timeout = spec.Timeouts.Boot
 		}
 		options := activityOptions("watch "+i.where(), forever)
-		options.HeartbeatTimeout = heartbeatTimeout
 		var result api.WatchResult
 		err := workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, options), api.WatchActivity, in).Get(ctx, &result)
 		if temporal.IsCanceledError(err) {

@@ -72,3 +72,36 @@ func TestAnExitIsKnownWithoutAFleetAlsoToAnotherWorker(t *testing.T) {
 	assert.Equal(t, "x\n", result.Output)
 	assert.Equal(t, i.Name, result.Instance)
 }
+
+func TestATermIsRepeatedUntilItWorksOrIsGivenUp(t *testing.T) {
+	t.Parallel()
+	s := newSystem(t, func(spec *fleetspec.Spec) {
+		spec.Timeouts.Signal, spec.Timeouts.Term = fleetspec.Duration(time.Second), fleetspec.Duration(8*time.Second)
+		spec.Limits.MaxContainersPerInstance = 1
+	})
+	dir := t.TempDir()
+	sleeps := "while :; do sleep 0.1; done"
+	third := s.submit("third", map[string]any{"command": witnessed(dir, fmt.Sprintf("n=0; trap 'n=$((n+1)); echo $n >%s/terms; [ $n -lt 3 ] || exit 9' TERM; %s", dir, sleeps))})
+	never := s.submit("never", map[string]any{"command": []string{"sh", "-c", fmt.Sprintf("trap '' TERM; touch %s/never; %s", dir, sleeps)}})
+	s.eventually(30*time.Second, func() bool {
+		_, err := os.Stat(filepath.Join(dir, "never"))
+		return err == nil && starts(t, dir) == 1
+	}, "both start")
+	var stubborn api.ContainerState
+	s.eventually(30*time.Second, func() bool { s.query(never.GetID(), &stubborn); return stubborn.Instance != "" }, "it is known where it runs")
+	for _, run := range []string{third.GetID(), never.GetID()} {
+		require.NoError(t, s.client.CancelWorkflow(t.Context(), run, ""))
+	}
+	_, err := s.result(third)
+	require.ErrorContains(t, err, "canceled")
+	terms, err := os.ReadFile(filepath.Join(dir, "terms"))
+	require.NoError(t, err)
+	assert.Equal(t, "3\n", string(terms))
+
+	_, err = s.result(never)
+	require.ErrorContains(t, err, "canceled")
+	last := s.gone(api.InstanceState{WorkflowID: api.InstanceWorkflowID("default", stubborn.Instance)})
+	assert.Equal(t, "drained: container never can't be killed", last.Reason)
+	s.query(never.GetID(), &stubborn)
+	assert.Contains(t, stubborn.Status, "unkillable")
+}
