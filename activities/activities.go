@@ -53,7 +53,7 @@ func (a *Activities) Register(w worker.ActivityRegistry) {
 		api.ExplainBootActivity:     lively(a.ExplainBoot),
 		api.PrepareFleetActivity:    lively(a.PrepareFleet),
 		api.SyncFleetActivity:       a.SyncFleet,
-		api.RecallActivity:          a.RecallContainers,
+		api.RecallActivity:          lively(a.RecallContainers),
 		api.DeliverActivity:         a.Deliver,
 		api.SubmitActivity:          a.SubmitContainer,
 		api.AskStatusActivity:       a.AskStatus,
