@@ -84,8 +84,10 @@ func (f *fleet) submit(ctx workflow.Context, known *member, r api.Request) {
 	}
 }
 
-// isOlder reports whether a container was first submitted before this fleet was created.
-func (f *fleet) isOlder(queuedAt time.Time) bool { return queuedAt.Before(f.since.Add(-time.Second)) }
+// isOlder reports whether a container was first submitted before this fleet was created,
+// and may run already. Clocks differ, and one that is wrongly taken for older only waits
+// for the listings of instances that were found.
+func (f *fleet) isOlder(queuedAt time.Time) bool { return queuedAt.Before(f.since.Add(time.Second)) }
 
 // cancel takes a container from the queue, or has it killed.
 func (f *fleet) cancel(c *member, r api.Request) {

@@ -114,8 +114,9 @@ func (f *fleet) adopt(ctx workflow.Context, found api.Found) {
 	m := f.byName[found.Name]
 	if m == nil {
 		m = f.addInstance(found.Name, found.Type)
-		m.State, m.Behavior = api.StateUnknown, found.Behavior
+		m.Behavior = found.Behavior
 	}
+	m.State = api.StateUnknown // whatever its last workflow has said: it may run what that has not told
 	m.Accepted, m.CloudID, m.Heard = true, found.CloudID, false
 	m.Leaving, m.Reported, f.news = false, false, true
 	m.Orders = api.Orders{Greet: true}

@@ -357,3 +357,43 @@ func TestAFleetThatIsCreatedAnewHasItsContainersSubmitThemselvesAgain(t *testing
 	require.Len(t, w.requests, 2)
 	assert.Equal(t, w.requests[0], w.requests[1])
 }
+
+func TestWhatWasSubmittedJustBeforeItsFleetWasCreatedAnewMayRunAlready(t *testing.T) {
+	w := newWorld(t)
+	w.found = []api.Found{{Name: "default-old", CloudID: "i-old", Type: "small", Behavior: api.Run}}
+	w.after(time.Second, func() {
+		fresh := request("c-1")
+		fresh.QueuedAt = w.env.Now().Add(-1300 * time.Millisecond)
+		w.env.SignalWorkflow(api.SignalRequest, fresh)
+	})
+	w.after(30*time.Second, func() {
+		assert.Empty(t, w.ordered())
+		assert.Len(t, w.started, 1, "nothing is bought for it")
+	})
+	w.reportFrom(time.Minute, 0, 1, api.Report{State: api.StateUnknown, CloudID: "i-old", Listed: true, Running: []string{"c-1"}})
+	w.reportFrom(2*time.Minute, 0, 2, api.Report{State: api.StateIdle, CloudID: "i-old", Listed: true, Ended: []api.Ended{{Container: "c-1", Attempt: 1, How: api.Exited}}})
+	w.deleted(3 * time.Minute)
+	assert.EqualValues(t, 1, w.manage(nil).Totals.Exited)
+}
+
+func TestWhatAnInstanceSaidBeforeItsWorkflowWasTerminatedIsNoListing(t *testing.T) {
+	w := newWorld(t)
+	w.found = []api.Found{{Name: "default-old", CloudID: "i-old", Type: "small", Behavior: api.Run}}
+	report := func(d time.Duration, r api.Report) {
+		r.Instance, r.Type, r.CloudID, r.Listed = "default-old", "small", "i-old", true
+		w.signal(d, api.SignalReport, r)
+	}
+	report(0, api.Report{Incarnation: 1, Seq: 4, State: api.StateIdle}) // then c-1 was started, and its workflow terminated
+	again := request("c-1")
+	again.QueuedAt = time.Now().Add(-time.Hour)
+	w.signal(time.Second, api.SignalRequest, again)
+	w.after(10*time.Second, func() {
+		assert.Empty(t, w.ordered())
+		assert.Len(t, w.started, 1, "nothing is bought for it")
+	})
+	report(20*time.Second, api.Report{Incarnation: 2, Seq: 1, State: api.StateUnknown, Running: []string{"c-1"}})
+	report(time.Minute, api.Report{Incarnation: 2, Seq: 2, State: api.StateIdle, Ended: []api.Ended{{Container: "c-1", Attempt: 1, How: api.Exited}}})
+	w.deleted(2 * time.Minute)
+	report(3*time.Minute, api.Report{Incarnation: 2, Seq: 3, State: api.StateGone, Gone: true})
+	assert.EqualValues(t, 1, w.manage(nil).Totals.Exited)
+}
