@@ -155,12 +155,19 @@ func TestAnArrayIsListedAndCancelledAsOne(t *testing.T) {
 func TestAnArrayThatIsInterruptedLeavesNothingUnsaid(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t, nil)
-	whole := s.begin("run", "--array", "0-9", "--name", "whole", "--vcpus", "0.1", "--memory", "16MiB", "--", "sleep", "1000")
+	started := t.TempDir()
+	whole := s.begin("run", "--array", "0-9", "--name", "whole", "--vcpus", "0.1", "--memory", "16MiB",
+		"--", "sh", "-c", "touch "+started+"/$DROVER_ARRAY_INDEX; exec sleep 1000")
 	s.eventually(30*time.Second, func() bool { return strings.Contains(whole.tail(), "running") }, "it says that some run")
+	// Given to an instance is not yet begun: what is cancelled in between has no exit code.
+	s.eventually(30*time.Second, func() bool {
+		begun, err := os.ReadDir(started)
+		return err == nil && len(begun) == 10
+	}, "all have begun")
 	whole.stop(syscall.SIGTERM)
 	assert.Equal(t, 128+15, whole.cmd.ProcessState.ExitCode(), whole.tail())
 	assert.Contains(t, whole.tail(), "whole: is being cancelled\n")
-	assert.Contains(t, whole.tail(), "drover: array whole was cancelled: 0-9 (cancelled")
+	assert.Contains(t, whole.tail(), "drover: array whole was cancelled: 0-9 (cancelled; exit code 143)")
 	assert.Zero(t, s.fleet().Running+s.fleet().Queued)
 
 	part := s.begin("run", "--array", "0-9999", "--name", "part", "--priority", "-1", "--detach", "--", "true")
