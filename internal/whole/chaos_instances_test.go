@@ -96,6 +96,7 @@ func (c *chaos) takeInstance(e event) (victim, bool) {
 func (c *chaos) cutPower(e event) {
 	if v, ok := c.pickInstance(e, func(victim) bool { return true }); ok {
 		c.say(e.kind, "%s", v.name)
+		c.unplugged[v.name] = time.Now()
 		v.signal(syscall.SIGKILL)
 	}
 }

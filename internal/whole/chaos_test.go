@@ -67,7 +67,8 @@ type chaos struct {
 	keeps     bool // in an outage, it only refuses to destroy
 	witness   *witness
 	counts    map[string]int
-	killed    map[string]bool // instances' workflows that were terminated
+	killed    map[string]bool      // instances' workflows that were terminated
+	unplugged map[string]time.Time // instances that lost their power
 }
 
 // timed is something that is to happen.
@@ -86,7 +87,7 @@ type trouble struct {
 func newChaos(t *testing.T) *chaos {
 	c := &chaos{
 		system: newServer(t), began: time.Now(), treated: map[string]time.Time{},
-		counts: map[string]int{}, killed: map[string]bool{},
+		counts: map[string]int{}, killed: map[string]bool{}, unplugged: map[string]time.Time{},
 	}
 	c.witness = newWitness(t)
 	c.network = newNetwork(t)

@@ -105,6 +105,10 @@ func (j judge) excuse(s *seen) (why string, ok bool) {
 	if terminated && j.wasWithoutFleet(j.booted.Add(s.start)) {
 		return "neither its instance's workflow nor its fleet knew of it any more", true
 	}
+	// Nobody was there to see it, and what ran was left running until somebody looked.
+	if off, ok := j.unplugged[s.instance]; ok && terminated && j.undisturbed(s.instance, ended, off) <= 15*time.Second {
+		return "its instance lost its power while it had no workflow", true
+	}
 	for _, f := range j.fates[s.instance] {
 		switch left := f.last; {
 		case !left.NoticeAt.IsZero() && s.code != 0:
