@@ -196,12 +196,15 @@ func (i *instance) explainBoot(ctx workflow.Context, step string) {
 	i.note(ctx, i.late)
 }
 
-// bootOver settles the boot outcome, once.
+// bootOver settles the boot outcome, once. The boot of an instance that was found is
+// counted by the workflow that created it.
 func (i *instance) bootOver(ctx workflow.Context, outcome string) {
 	i.state.BootOutcome = outcome
 	now := api.Time{Time: workflow.Now(ctx)}
-	tags := map[string]string{"fleet": i.state.Fleet, "instance_type": i.state.Type, "outcome": outcome}
-	workflow.GetMetricsHandler(ctx).WithTags(tags).Counter("drover_boots").Inc(1)
+	if i.in.Found == nil {
+		tags := map[string]string{"fleet": i.state.Fleet, "instance_type": i.state.Type, "outcome": outcome}
+		workflow.GetMetricsHandler(ctx).WithTags(tags).Counter("drover_boots").Inc(1)
+	}
 	i.time(ctx, "drover_boot_duration", i.state.CreatedAt, now)
 	i.changed(ctx)
 }
