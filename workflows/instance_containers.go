@@ -63,6 +63,8 @@ func (i *instance) stay(ctx workflow.Context, a *attempt) {
 			return
 		case temporal.IsCanceledError(err):
 			return // detached: the next run attaches
+		case i.state.State == api.StateShutdown:
+			return // the machine went under it: shutDown reports the container lost
 		}
 		i.end(ctx, a, api.Ended{How: api.StartFailed, Detail: reasonOf(err)})
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/temporal"
 
 	"drover/internal/api"
 )
@@ -71,6 +72,29 @@ func TestBusyCostCountsUntilTheInstanceIsDestroyed(t *testing.T) {
 	state := w.live()
 	assert.InDelta(t, state.Price, state.BusyCost, state.Price/100)
 	assert.LessOrEqual(t, state.BusyCost, state.Cost)
+}
+
+func TestAStartThatFailsBecauseTheInstanceIsDestroyedIsALostContainer(t *testing.T) {
+	w := newWorld(t)
+	var destroys []byte
+	w.destroys = func(ctx context.Context) error {
+		destroys = activity.GetInfo(ctx).TaskToken
+		return activity.ErrResultPending
+	}
+	w.order(time.Second, 1, api.Orders{Run: []api.Assignment{assignment("c-1")}})
+	w.signal(2*time.Second, api.SignalDestroy, "on fire")
+	w.after(3*time.Second, func() {
+		failed := temporal.NewNonRetryableApplicationError("the supervisor ended", api.ErrorInvalid, nil)
+		require.NoError(t, w.env.CompleteActivity(w.tokens["c-1"], nil, failed))
+	})
+	w.after(4*time.Second, func() {
+		assert.Empty(t, w.ended(), "it is lost when the instance is gone, no sooner")
+		require.NoError(t, w.env.CompleteActivity(destroys, nil, nil))
+	})
+	w.live()
+	require.Len(t, w.ended(), 1)
+	assert.Equal(t, api.Lost, w.ended()[0].How)
+	assert.Contains(t, w.ended()[0].Detail, "destroyed: on fire")
 }
 
 func TestAnOrderToRunWhatRunsAlreadyStartsNothing(t *testing.T) {
