@@ -125,14 +125,14 @@ func long(ctx context.Context, details func() any) (context.Context, context.Can
 		defer close(done)
 		defer ticker.Stop()
 		for {
-			activity.RecordHeartbeat(ctx, details())
 			select {
 			case <-ctx.Done():
 				return
 			case <-stopping:
 				cancel(errHandover)
 				return
-			case <-ticker.C:
+			case <-ticker.C: // not at once: many have ended by then
+				activity.RecordHeartbeat(ctx, details())
 			}
 		}
 	}()

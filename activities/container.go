@@ -69,81 +69,70 @@ var errUnwanted = errors.New("its workflow has closed")
 // run starts the container, follows its output and waits for its end. An error means
 // that the outcome is not known yet.
 func (r *remote) run(ctx context.Context, say, adopted func(string)) (api.RunContainerResult, error) {
-	if err := r.forget(ctx); err != nil {
-		return api.RunContainerResult{}, err
-	}
-	begun, err := r.begin(ctx)
+	begun, spec, err := r.begin(ctx)
 	if err != nil || begun.How != "" {
 		return begun, err
 	}
 	if begun.WorkflowID != "" {
 		adopted(begun.WorkflowID)
 	}
-	say("running")
-	tail, truncated, err := r.follow(ctx)
-	if err != nil {
-		return api.RunContainerResult{}, err
-	}
-	end, err := r.wait(ctx)
+	l, err := r.attend(ctx, spec, func() { say("running") })
+	var refused *startError
 	switch {
+	case errors.As(err, &refused):
+		return api.RunContainerResult{How: api.StartFailed, Detail: refused.text}, nil
 	case exitedWith(err, runnerUnknownID):
 		return api.RunContainerResult{How: api.Lost, Detail: "the instance has lost its record"}, nil
 	case errors.Is(err, errNoResult):
 		return api.RunContainerResult{How: api.Lost, Detail: err.Error()}, nil
 	case err != nil:
 		return api.RunContainerResult{}, err
-	case end.ExitCode < 0: // the runner does not know one: the machine failed it
-		return api.RunContainerResult{How: api.Lost, Detail: end.Error}, nil
+	case l.end.ExitCode < 0: // the runner does not know one: the machine failed it
+		return api.RunContainerResult{How: api.Lost, Detail: l.end.Error}, nil
 	}
 	return api.RunContainerResult{
-		How: api.Exited, WorkflowID: begun.WorkflowID, Detail: end.Error, ExitCode: end.ExitCode, StartedAt: end.StartedAt, FinishedAt: end.FinishedAt,
-		Output: strings.ToValidUTF8(string(tail), "\uFFFD"), OutputTruncated: truncated,
+		How: api.Exited, WorkflowID: begun.WorkflowID, Detail: l.end.Error, ExitCode: l.end.ExitCode,
+		StartedAt: l.end.StartedAt, FinishedAt: l.end.FinishedAt,
+		Output: strings.ToValidUTF8(string(l.tail), "\uFFFD"), OutputTruncated: l.truncated,
 	}, nil
 }
 
-// begin starts the container or finds it. The result has a How when it is not running
-// then. What the instance has listed before and lists no longer has been started: if
-// there is no record of it any more it must not run again.
-func (r *remote) begin(ctx context.Context) (api.RunContainerResult, error) {
+// begin finds out what is to be done: the container is to be started when there is a
+// spec, and nothing is to be done when the result has a How. What the instance has listed
+// before and lists no longer has been started: if there is no record of it any more it
+// must not run again.
+func (r *remote) begin(ctx context.Context) (_ api.RunContainerResult, spec []byte, err error) {
+	var begun api.RunContainerResult
 	switch {
 	case r.in.Assignment.Adopted:
-		return r.adopt(ctx)
-	case r.in.Unlisted:
-		return api.RunContainerResult{}, nil
+		begun, err = r.adopt(ctx)
+	case !r.in.Unlisted:
+		return r.specToStart(ctx)
 	}
-	return r.start(ctx)
+	return begun, nil, err
 }
 
-// start has the runner start the container. The result has a How when it is not
-// running then.
-func (r *remote) start(ctx context.Context) (api.RunContainerResult, error) {
+// specToStart returns what the runner is to start, or why it is not to be started.
+func (r *remote) specToStart(ctx context.Context) (api.RunContainerResult, []byte, error) {
 	asking, enough := context.WithCancel(ctx)
 	defer enough()
 	placed := make(chan placement, 1)
 	go func() { placed <- r.mayStart(asking) }()
 	spec, wanted, err := r.containerSpec(ctx, r.in.Assignment)
 	if err != nil {
-		return api.RunContainerResult{}, fmt.Errorf("read the spec of container %s: %w", r.in.Assignment.Container, err)
+		return api.RunContainerResult{}, nil, fmt.Errorf("read the spec of container %s: %w", r.in.Assignment.Container, err)
 	}
 	if !wanted {
-		return api.RunContainerResult{How: api.Unwanted, Detail: "its workflow has closed"}, nil
+		return api.RunContainerResult{How: api.Unwanted, Detail: "its workflow has closed"}, nil, nil
 	}
 	if p := <-placed; p.err != nil || p.elsewhere != "" {
-		return api.RunContainerResult{How: p.how(), Detail: p.elsewhere}, p.err
+		return api.RunContainerResult{How: p.how(), Detail: p.elsewhere}, nil, p.err
 	}
 	input, err := json.Marshal(runnerSpec{
 		Command: spec.Command, Env: spec.Env, Image: spec.Image, Engine: r.in.Engine,
 		Memory: int64(spec.Memory), VCPUs: spec.VCPUs, GPUs: spec.GPUs, Fleet: r.in.Machine.Fleet, Timeout: spec.Timeout,
 	})
-	if err != nil {
-		return api.RunContainerResult{}, err
-	}
-	stderr, err := r.callStart(ctx, input)
-	var exit *sshexec.ExitError
-	if errors.As(err, &exit) {
-		return api.RunContainerResult{How: api.StartFailed, Detail: stderr}, nil
-	}
-	return api.RunContainerResult{}, err
+	return api.RunContainerResult{}, input, err
 }
 
 // adopt finds the workflow of a container that was found on the instance. If nobody
@@ -202,6 +191,7 @@ func (a *Activities) KillContainer(ctx context.Context, in api.KillInput) (bool,
 			return false, err
 		}
 	}
+	activity.RecordHeartbeat(ctx, deadline)
 	ctx, stop := long(ctx, func() any { return deadline })
 	defer stop()
 	r, err := a.newRemote(api.RunContainerInput{Machine: in.Machine, Assignment: in.Assignment})

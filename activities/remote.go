@@ -33,8 +33,11 @@ func (a *Activities) newRemote(in api.RunContainerInput) (*remote, error) {
 	return &remote{Activities: a, in: in, pool: pool, target: target}, nil
 }
 
-// runnerUnknownID is the runner's exit status for an ID that it has no record of.
-const runnerUnknownID = 4
+// Exit statuses of the runner.
+const (
+	runnerUsage     = 2 // it does not know the call, or refuses what it is given
+	runnerUnknownID = 4 // it has no record of the ID
+)
 
 // exitedWith reports whether an error is that of a command that ended with a status.
 func exitedWith(err error, status int) bool {
@@ -53,10 +56,11 @@ func (r *remote) call(ctx context.Context, command sshexec.Command, args ...stri
 		line += " " + sshexec.Quote(arg)
 	}
 	command.Line = line
-	if args[0] != "logs" && args[0] != "wait" {
-		return r.runBriefly(ctx, r.pool, r.target, command)
+	switch args[0] {
+	case "logs", "wait", "run":
+		return r.pool.Run(ctx, r.target, command)
 	}
-	return r.pool.Run(ctx, r.target, command)
+	return r.runBriefly(ctx, r.pool, r.target, command)
 }
 
 // runBriefly runs a command that must end soon, and says so when it does not.
@@ -94,28 +98,54 @@ type runnerSpec struct {
 	Timeout fleetspec.Duration `json:"timeout,omitempty"`
 }
 
-// callStart calls `runner start`, and returns what it says when it fails.
-func (r *remote) callStart(ctx context.Context, spec []byte) (stderr string, err error) {
+// startError says that the instance could not start a container, and why.
+type startError struct{ text string }
+
+func (e *startError) Error() string { return e.text }
+
+// callStart calls `runner start`.
+func (r *remote) callStart(ctx context.Context, spec []byte) error {
 	var text bytes.Buffer
-	err = r.call(ctx, sshexec.Command{Stdin: bytes.NewReader(spec), Stderr: &text}, "start", r.in.Assignment.OnInstance())
-	var exit *sshexec.ExitError
-	if errors.As(err, &exit) {
-		return cmp.Or(strings.TrimSpace(text.String()), strings.TrimSpace(exit.Stderr), err.Error()), err
-	}
-	return "", err
+	err := r.call(ctx, sshexec.Command{Stdin: bytes.NewReader(spec), Stderr: &text}, "start", r.in.Assignment.OnInstance())
+	return notStarted(err, text.String())
 }
 
-// follow stores the container's output as it is written, from where an earlier call
-// got to, and returns its tail once it is whole.
-func (r *remote) follow(ctx context.Context) (tail []byte, truncated bool, err error) {
+// notStarted makes a startError of the end of a call that has said why it could not
+// start the container. Other errors it returns as they are.
+func notStarted(err error, said string) error {
+	var exit *sshexec.ExitError
+	if errors.As(err, &exit) {
+		return &startError{cmp.Or(strings.TrimSpace(said), strings.TrimSpace(exit.Stderr), err.Error())}
+	}
+	return err
+}
+
+// resume opens the store for the container's output, from where an earlier call got to.
+func (r *remote) resume(ctx context.Context) (*output.Writer, int64, error) {
 	store, err := r.store(ctx, r.in.Output.Store)
+	if err != nil {
+		return nil, 0, err
+	}
+	return store.Resume(ctx, output.Stream{
+		Fleet: r.in.Machine.Fleet, Container: r.in.Assignment.Container, Attempt: r.in.Assignment.Attempt, Instance: r.in.Machine.Name,
+	})
+}
+
+// tail closes the store for the output, and returns the end of it if err is nil.
+func (r *remote) tail(ctx context.Context, writer *output.Writer, err error) ([]byte, bool, error) {
+	if closeErr := writer.Close(ctx); err == nil {
+		err = closeErr
+	}
 	if err != nil {
 		return nil, false, err
 	}
-	stream := output.Stream{
-		Fleet: r.in.Machine.Fleet, Container: r.in.Assignment.Container, Attempt: r.in.Assignment.Attempt, Instance: r.in.Machine.Name,
-	}
-	writer, offset, err := store.Resume(ctx, stream)
+	return writer.Tail(ctx, int(r.in.Output.Tail))
+}
+
+// follow stores the container's output as it is written, and returns its tail once it
+// is whole.
+func (r *remote) follow(ctx context.Context) (tail []byte, truncated bool, err error) {
+	writer, offset, err := r.resume(ctx)
 	if err != nil {
 		return nil, false, err
 	}
@@ -127,13 +157,7 @@ func (r *remote) follow(ctx context.Context) (tail []byte, truncated bool, err e
 	if exitedWith(err, runnerUnknownID) {
 		err = nil // wait will say so
 	}
-	if closeErr := writer.Close(ctx); err == nil {
-		err = closeErr
-	}
-	if err != nil {
-		return nil, false, err
-	}
-	return writer.Tail(ctx, int(r.in.Output.Tail))
+	return r.tail(ctx, writer, err)
 }
 
 // ending is what `runner wait` prints.

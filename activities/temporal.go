@@ -190,21 +190,41 @@ func (a *Activities) AskStatus(ctx context.Context, in api.AskInput) (api.Contai
 
 // containerSpec reads a container's spec where it is kept: in the input of its
 // workflow. It returns false when that workflow has closed: nobody wants the
-// container any more.
+// container any more. The history of a workflow that waits is short, and says both.
 func (a *Activities) containerSpec(ctx context.Context, assignment api.Assignment) (api.ContainerSpec, bool, error) {
 	var spec api.ContainerSpec
 	id := api.WorkflowOf(assignment.Container, assignment.WorkflowID)
-	wanted, err := a.runs(ctx, id)
-	if err != nil || !wanted {
+	history, err := a.client.WorkflowService().GetWorkflowExecutionHistory(ctx, &workflowservice.GetWorkflowExecutionHistoryRequest{
+		Namespace: activity.GetInfo(ctx).Namespace, Execution: &commonpb.WorkflowExecution{WorkflowId: id}, SkipArchival: true,
+	})
+	switch {
+	case isMissing(err):
+		return spec, false, nil
+	case err != nil:
 		return spec, false, err
+	case len(history.GetHistory().GetEvents()) == 0:
+		return spec, false, fmt.Errorf("the history of %s is empty", id)
 	}
-	history := a.client.GetWorkflowHistory(ctx, id, "", false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
-	event, err := history.Next()
-	if err != nil {
-		return spec, false, err
+	events := history.GetHistory().GetEvents()
+	wanted := !hasClosed(events[len(events)-1].GetEventType())
+	if len(history.GetNextPageToken()) > 0 {
+		if wanted, err = a.runs(ctx, id); err != nil {
+			return spec, false, err
+		}
 	}
-	err = converter.GetDefaultDataConverter().FromPayloads(event.GetWorkflowExecutionStartedEventAttributes().GetInput(), &spec)
-	return spec, true, err
+	err = converter.GetDefaultDataConverter().FromPayloads(events[0].GetWorkflowExecutionStartedEventAttributes().GetInput(), &spec)
+	return spec, wanted, err
+}
+
+// hasClosed reports whether a workflow whose last event is of this type has closed.
+func hasClosed(last enumspb.EventType) bool {
+	switch last {
+	case enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED, enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_FAILED,
+		enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_CANCELED, enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_TERMINATED,
+		enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_TIMED_OUT:
+		return true
+	}
+	return false
 }
 
 // workflowCalled returns the ID of the running Container workflow of a fleet whose

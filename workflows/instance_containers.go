@@ -75,6 +75,7 @@ func (i *instance) runContainer(ctx workflow.Context, a *attempt) (result api.Ru
 	timeouts := i.in.Spec.Timeouts
 	in := api.RunContainerInput{
 		Machine: i.machine, Assignment: a.Assignment, Engine: i.in.Spec.Engine, Output: i.in.Spec.Output,
+		Own:    i.in.Spec.Runner.Source == fleetspec.RunnerEmbedded,
 		Forget: i.forget, Unlisted: a.unlisted, Signal: timeouts.Signal, Term: timeouts.Term,
 	}
 	i.forget = nil

@@ -157,6 +157,8 @@ type RunContainerInput struct {
 	// Engine is the fleet's.
 	Engine string           `json:"engine"`
 	Output fleetspec.Output `json:"output"`
+	// Own: the runner is drover's own, whose calls are more than the contract's.
+	Own bool `json:"own,omitempty"`
 	// Forget are ended containers whose results are safe.
 	Forget []string `json:"forget,omitempty"`
 	// Unlisted: the instance no longer lists it. Its result is fetched; if there is none

@@ -28,7 +28,8 @@ func TestCallsThatMakeNoSense(t *testing.T) {
 		args        []string
 	}{
 		{"nothing", "", nil},
-		{"unknown call", "", []string{"run", "c"}},
+		{"unknown call", "", []string{"execute", "c"}},
+		{"bad ID to forget", valid, []string{"run", "c", "--forget", "../up"}},
 		{"no ID", "", []string{"wait"}},
 		{"two IDs", "", []string{"wait", "a", "b"}},
 		{"an ID for list", "", []string{"list", "a"}},

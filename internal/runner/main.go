@@ -22,7 +22,7 @@ const (
 	directoryEnv    = "DROVER_RUNNER_DIRECTORY"
 	maxSpec         = 16 << 20
 	contractVersion = 1
-	usageLine       = "usage: runner [--directory DIR] version | list | start ID | wait ID | logs ID [--follow] [--offset BYTES] | kill ID [--signal TERM] | forget ID"
+	usageLine       = "usage: runner [--directory DIR] version | list | start ID | wait ID | logs ID [--follow] [--offset BYTES] | run ID [--offset BYTES] [--forget ID] | kill ID [--signal TERM] | forget ID"
 )
 
 // errStillRuns: kill has signalled the container, and it runs on.
@@ -38,7 +38,7 @@ func usagef(format string, args ...any) error { return usageError{fmt.Sprintf(fo
 // Main is the runner: it does what args (without the program's name) ask for, and returns
 // the exit status.
 func Main(args []string, stdin io.Reader, stdout, stderr *os.File) int {
-	err := run(args, stdin, stdout)
+	err := run(args, stdin, stdout, stderr)
 	var usage usageError
 	switch {
 	case err == nil:
@@ -60,6 +60,7 @@ func Main(args []string, stdin io.Reader, stdout, stderr *os.File) int {
 type call struct {
 	directory, name, id string
 	follow              bool
+	forget              []string
 	offset              int64
 	signal              unix.Signal
 }
@@ -70,7 +71,7 @@ var calls = map[string]struct {
 	options string
 }{
 	"version": {}, "list": {}, "start": {takesID: true}, "wait": {takesID: true}, "forget": {takesID: true},
-	"logs": {true, "--follow --offset"}, "kill": {true, "--signal"}, superviseCall: {takesID: true},
+	"logs": {true, "--follow --offset"}, "run": {true, "--offset --forget"}, "kill": {true, "--signal"}, superviseCall: {takesID: true},
 }
 
 func parseCall(args []string) (call, error) {
@@ -131,6 +132,10 @@ func (c *call) set(name, value string) (err error) {
 		if c.offset, err = strconv.ParseInt(value, 10, 64); err != nil || c.offset < 0 {
 			return usagef("--offset %q is no number of bytes", value)
 		}
+	case "--forget":
+		if c.forget = append(c.forget, value); !validID.MatchString(value) {
+			return usagef("--forget %q is no container ID", value)
+		}
 	default:
 		return usagef("%s takes no value", name)
 	}
@@ -182,7 +187,7 @@ func openStore(directory string) (store, error) {
 	return store{root: directory}, nil
 }
 
-func run(args []string, stdin io.Reader, stdout *os.File) error {
+func run(args []string, stdin io.Reader, stdout, stderr *os.File) error {
 	c, err := parseCall(args)
 	if err != nil {
 		return err
@@ -196,7 +201,7 @@ func run(args []string, stdin io.Reader, stdout *os.File) error {
 	if err != nil {
 		return err
 	}
-	if err := s.do(c, stdin, stdout); err != nil {
+	if err := s.do(c, stdin, stdout, stderr); err != nil {
 		if c.id != "" && !errors.As(err, new(usageError)) {
 			return fmt.Errorf("%s %s: %w", c.name, c.id, err)
 		}
@@ -206,7 +211,7 @@ func run(args []string, stdin io.Reader, stdout *os.File) error {
 }
 
 // do makes one call.
-func (s store) do(c call, stdin io.Reader, stdout *os.File) error {
+func (s store) do(c call, stdin io.Reader, stdout, stderr *os.File) error {
 	switch c.name {
 	case "list":
 		return s.list(stdout)
@@ -218,6 +223,8 @@ func (s store) do(c call, stdin io.Reader, stdout *os.File) error {
 		return s.start(c.id, spec)
 	case superviseCall:
 		return s.supervise(c.id, stdin)
+	case "run":
+		return s.runAttached(c, stdin, stdout, stderr)
 	case "wait":
 		return waitAndPrint(s, c.id, stdout)
 	case "logs":

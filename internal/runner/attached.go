@@ -1,0 +1,41 @@
+package runner
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+)
+
+// Started is the line that `run` writes to stderr once the container is on record.
+const Started = "started"
+
+// runAttached is start, forget, logs --follow and wait in one call: it starts the
+// container, unless it is on record already, prints its output from the offset on, and
+// then, to stderr, what `wait` prints. On a machine that runs short containers most of
+// the work is to start processes, the runner's own among them.
+func (s store) runAttached(c call, stdin io.Reader, stdout, stderr *os.File) error {
+	spec, err := readSpec(stdin)
+	if err != nil {
+		return err
+	}
+	if err := s.start(c.id, spec); err != nil {
+		return err
+	}
+	if _, err := fmt.Fprintln(stderr, Started); err != nil {
+		return errReaderGone
+	}
+	for _, id := range c.forget {
+		if err := s.forget(id); err != nil {
+			complain(fmt.Errorf("forget %s: %w", id, err))
+		}
+	}
+	if err := s.logs(stdout, c.id, c.offset, true); err != nil && !errors.Is(err, errForgotten) {
+		return err
+	}
+	result, err := s.wait(c.id)
+	if err != nil {
+		return err
+	}
+	return printResult(stderr, result)
+}
