@@ -19,8 +19,12 @@ func (s store) runAttached(c call, stdin io.Reader, stdout, stderr *os.File) err
 	if err != nil {
 		return err
 	}
-	if err := s.start(c.id, spec); err != nil {
+	bell, err := s.launch(c.id, spec)
+	if err != nil {
 		return err
+	}
+	if bell != nil {
+		defer release(bell)
 	}
 	if _, err := fmt.Fprintln(stderr, Started); err != nil {
 		return errReaderGone
@@ -30,7 +34,7 @@ func (s store) runAttached(c call, stdin io.Reader, stdout, stderr *os.File) err
 			complain(fmt.Errorf("forget %s: %w", id, err))
 		}
 	}
-	if err := s.logs(stdout, c.id, c.offset, true); err != nil && !errors.Is(err, errForgotten) {
+	if err := s.followFrom(bell, stdout, c.id, c.offset); err != nil && !errors.Is(err, errForgotten) {
 		return err
 	}
 	result, err := s.wait(c.id)
@@ -38,4 +42,18 @@ func (s store) runAttached(c call, stdin io.Reader, stdout, stderr *os.File) err
 		return err
 	}
 	return printResult(stderr, result)
+}
+
+// followFrom prints the output of a container until it has ended, waiting for the bell
+// of its supervisor, if there is one.
+func (s store) followFrom(bell, stdout *os.File, id string, offset int64) error {
+	if bell == nil {
+		return s.logs(stdout, id, offset, true)
+	}
+	stream, err := openStream(s.record(id))
+	if err != nil {
+		return err
+	}
+	defer release(stream)
+	return stream.print(stdout, offset, listen(bell, stdout))
 }

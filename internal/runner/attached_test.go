@@ -1,6 +1,8 @@
 package runner
 
 import (
+	"bufio"
+	"bytes"
 	"encoding/json"
 	"os"
 	"path/filepath"
@@ -10,6 +12,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 )
 
 // attached makes the call `run` and returns the output and the result.
@@ -96,4 +99,40 @@ func TestWhoeverWaitsForARunMayGo(t *testing.T) {
 	require.Error(t, attached.Wait(), "it ends, since nobody reads what it prints")
 	assert.NoError(t, syscall.Kill(pid, 0), "the container runs on")
 	assert.Equal(t, "c\n", h.ok("", "list"))
+}
+
+func TestRunOfAContainerWhoseSupervisorIsKilled(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	path := filepath.Join(h.root, "pid")
+	attached := h.command(shell("echo output; echo $$ >"+path+"; exec sleep 1000"), "run", "c")
+	var out, errs bytes.Buffer
+	attached.Stdout, attached.Stderr = &out, &errs
+	require.NoError(t, attached.Start())
+	pid := h.await(path)
+	h.killSupervisor("c")
+	require.NoError(t, syscall.Kill(pid, syscall.SIGKILL))
+	require.NoError(t, attached.Wait())
+	assert.Equal(t, "output\n", out.String())
+	assert.Contains(t, errs.String(), `"exit_code":-1`)
+}
+
+func TestRunPrintsOutputWhenItIsWritten(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	gate := filepath.Join(h.root, "gate")
+	require.NoError(t, unix.Mkfifo(gate, 0o600))
+	attached := h.command(shell("echo one; cat "+gate), "run", "c")
+	out, err := attached.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, attached.Start())
+	lines := bufio.NewReader(out)
+	one, err := lines.ReadString('\n')
+	require.NoError(t, err)
+	assert.Equal(t, "one\n", one, "while the container runs")
+	require.NoError(t, os.WriteFile(gate, []byte("two\n"), 0o600))
+	two, err := lines.ReadString('\n')
+	require.NoError(t, err)
+	assert.Equal(t, "two\n", two)
+	require.NoError(t, attached.Wait())
 }

@@ -135,15 +135,21 @@ func (s store) logs(w *os.File, id string, offset int64, follow bool) error {
 		watch = newWatcher(rec, w)
 		defer watch.close()
 	}
+	return stream.print(w, offset, watch)
+}
+
+// print prints the stream from offset on; with a watcher, until the container has ended
+// and all is printed.
+func (s *stream) print(w io.Writer, offset int64, watch *watcher) error {
 	for {
-		state, err := rec.state() // before copying: what was written before the end is copied after it
+		state, err := s.rec.state() // before copying: what was written before the end is copied after it
 		if err != nil {
 			return err
 		}
 		done := state == ended || state == lost
-		n, err := stream.copy(w, offset, done)
+		n, err := s.copy(w, offset, done)
 		offset += n
-		if err != nil || done || !follow {
+		if err != nil || done || watch == nil {
 			return err
 		}
 		limit := safetyInterval

@@ -108,17 +108,16 @@ func (s store) sweep(now time.Time) error {
 
 // fillStart makes the contents of the record of a container that is about to start.
 func fillStart(dir string, m meta) error {
-	data, err := json.Marshal(m)
+	space, err := reserve(dir)
 	if err != nil {
 		return err
 	}
-	if err := writeDurably(filepath.Join(dir, metaFile), data); err != nil {
-		return err
-	}
-	atPoint("create/meta")
-	if err := reserve(dir); err != nil {
-		return err
-	}
+	// Space last: on a file system with a journal the sync of the meta data does its work, too.
+	return errors.Join(fillWith(dir, m), space.Sync(), space.Close())
+}
+
+// fillWith makes all but the space that is set aside.
+func fillWith(dir string, m meta) error {
 	for _, name := range []string{outputFile, heldFile, panicFile} {
 		f, err := os.OpenFile(filepath.Join(dir, name), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 		if err != nil {
@@ -128,7 +127,18 @@ func fillStart(dir string, m meta) error {
 			return err
 		}
 	}
-	return os.Mkdir(filepath.Join(dir, workDir), 0o755)
+	if err := os.Mkdir(filepath.Join(dir, workDir), 0o755); err != nil {
+		return err
+	}
+	data, err := json.Marshal(m)
+	if err != nil {
+		return err
+	}
+	if err := writeDurably(filepath.Join(dir, metaFile), data); err != nil {
+		return err
+	}
+	atPoint("create/meta")
+	return nil
 }
 
 // fence records a container that never started as ended, so that it cannot start any

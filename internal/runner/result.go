@@ -46,22 +46,24 @@ const (
 	maxErrorText = 500
 )
 
-// reserve sets space aside for the result of the record that is being made in dir.
-func reserve(dir string) error {
+// reserve sets space aside for the result of the record that is being made in dir. It is
+// not synced yet.
+func reserve(dir string) (*os.File, error) {
 	f, err := os.OpenFile(filepath.Join(dir, reservedFile), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if err := unix.Fallocate(int(f.Fd()), 0, 0, resultSpace); err != nil {
-		if errors.Is(err, unix.ENOSPC) {
-			return errors.Join(fmt.Errorf("no space for the record: %w", err), f.Close())
-		}
-		// A file system that cannot allocate ahead gets bytes to overwrite.
-		if _, err := f.WriteString(strings.Repeat(" ", resultSpace)); err != nil {
-			return errors.Join(err, f.Close())
-		}
+	err = unix.Fallocate(int(f.Fd()), 0, 0, resultSpace)
+	switch {
+	case errors.Is(err, unix.ENOSPC):
+		err = fmt.Errorf("no space for the record: %w", err)
+	case err != nil: // a file system that cannot allocate ahead gets bytes to overwrite
+		_, err = f.WriteString(strings.Repeat(" ", resultSpace))
 	}
-	return errors.Join(f.Sync(), f.Close())
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
 }
 
 // writeResult records the result, durably, in the space set aside. The caller holds the record's lock.

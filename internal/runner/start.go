@@ -1,6 +1,7 @@
 package runner
 
 import (
+	"bufio"
 	"errors"
 	"fmt"
 	"io"
@@ -26,58 +27,76 @@ const (
 
 // start has a container started, unless it is on record already.
 func (s store) start(id string, spec []byte) error {
-	if state, err := s.record(id).state(); err != nil {
+	bell, err := s.launch(id, spec)
+	if err != nil || bell == nil {
 		return err
+	}
+	return bell.Close()
+}
+
+// launch is start, and returns the reading end of the bell of the supervisor that it has
+// started, or nil when the container was on record already.
+func (s store) launch(id string, spec []byte) (*os.File, error) {
+	if state, err := s.record(id).state(); err != nil {
+		return nil, err
 	} else if state != unknown {
-		return syncDir(s.containers())
+		return nil, syncDir(s.containers())
 	}
 	complain(s.sweep(time.Now()))
-	report, err := s.spawnSupervisor(id, spec)
+	report, bell, err := s.spawnSupervisor(id, spec)
 	switch {
 	case err != nil:
-		return fmt.Errorf("supervisor: %w", err)
-	case report == reportStarted, report == reportTaken:
-		return nil
+		err = fmt.Errorf("supervisor: %w", err)
+	case report == reportStarted:
+		return bell, nil
+	case report == reportTaken:
 	case report == "":
-		return errors.New("the supervisor ended before it had the container on record")
+		err = errors.New("the supervisor ended before it had the container on record")
+	default:
+		err = errors.New(report)
 	}
-	return errors.New(report)
+	if bell != nil {
+		err = errors.Join(err, bell.Close())
+	}
+	return nil, err
 }
 
 // spawnSupervisor starts a supervisor that outlives this process and its session, and
-// returns what it reports.
-func (s store) spawnSupervisor(id string, spec []byte) (string, error) {
+// returns what it reports, and what it reports with.
+func (s store) spawnSupervisor(id string, spec []byte) (string, *os.File, error) {
 	if err := closeOnExec(); err != nil {
-		return "", err
+		return "", nil, err
 	}
 	specR, specW, err := os.Pipe()
 	if err != nil {
-		return "", err
+		return "", nil, err
 	}
 	defer release(specW)
 	reportR, reportW, err := os.Pipe()
 	if err != nil {
-		return "", err
+		return "", nil, err
 	}
-	defer release(reportR)
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {
-		return "", err
+		return "", reportR, err
 	}
 	defer release(null)
 	p, err := os.StartProcess("/proc/self/exe", []string{os.Args[0], "--directory", s.root, superviseCall, id},
 		&os.ProcAttr{Dir: "/", Env: os.Environ(), Files: []*os.File{specR, null, null, reportW},
 			Sys: &syscall.SysProcAttr{Setsid: true}})
 	if err := errors.Join(err, specR.Close(), reportW.Close()); err != nil {
-		return "", err
+		return "", reportR, err
 	}
 	atPoint("start/spawned")
 	_, err = specW.Write(spec)
 	if err := errors.Join(err, specW.Close(), p.Release()); err != nil {
-		return "", err
+		return "", reportR, err
 	}
-	report, err := io.ReadAll(reportR)
-	return strings.TrimSpace(string(report)), err
+	report, err := bufio.NewReader(reportR).ReadString('\n')
+	if errors.Is(err, io.EOF) {
+		err = nil // an empty report says it
+	}
+	return strings.TrimSpace(report), reportR, err
 }
 
 // closeOnExec keeps descriptors that this process inherited from its children: a
@@ -128,7 +147,7 @@ func (s store) supervise(id string, stdin io.Reader) error {
 	}
 	// Whether anyone still listens does not matter: the container is on record.
 	_, _ = fmt.Fprintln(report, reportStarted)
-	_ = report.Close()
+	sup.bell = newBell(report)
 	return sup.finish(sup.run(), lock)
 }
 
@@ -185,6 +204,7 @@ func (s *supervisor) finish(res storedResult, lock *os.File) error {
 	if err := errors.Join(err, lock.Close()); err != nil {
 		return err
 	}
+	s.bell.ring()
 	atPoint("supervise/released")
 	return removeAll(s.rec.path(workDir))
 }

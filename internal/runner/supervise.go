@@ -31,6 +31,7 @@ type supervisor struct {
 	rec      record
 	spec     Spec
 	out      *output
+	bell     *bell
 	timedOut atomic.Bool
 }
 
@@ -152,6 +153,7 @@ func (s *supervisor) collectFrom(r *os.File, fd int) func() error {
 		for {
 			n, err := r.Read(buf)
 			s.out.write(buf[:n])
+			s.bell.ring()
 			if err != nil {
 				done <- err
 				return

@@ -18,7 +18,7 @@ const (
 
 // watcher waits for changes of a record: output, a result, the end of a supervisor.
 type watcher struct {
-	fd      int // of inotify; -1: there is none
+	fd      int // of inotify, or of a bell; -1: there is none
 	outlet  int // a descriptor whose reader may go away; -1: none
 	pollers []unix.PollFd
 }
@@ -39,6 +39,20 @@ func newWatcher(rec record, outlet *os.File) *watcher {
 			_ = unix.Close(fd) // nothing was read from it or written to it
 		}
 	}
+	return w.until(outlet)
+}
+
+// listen is newWatcher for the call that has started the supervisor, and hears its bell.
+func listen(bell, outlet *os.File) *watcher {
+	w := &watcher{fd: int(bell.Fd()), outlet: -1}
+	if err := unix.SetNonblock(w.fd, true); err != nil {
+		w.fd = -1
+	}
+	return w.until(outlet)
+}
+
+// until has wait end when nobody reads the outlet any more, if there is one.
+func (w *watcher) until(outlet *os.File) *watcher {
 	if outlet != nil {
 		w.outlet = int(outlet.Fd())
 	}
@@ -69,6 +83,9 @@ func (w *watcher) wait(limit time.Duration) error {
 	var events [4096]byte
 	for w.fd >= 0 {
 		n, err := unix.Read(w.fd, events[:])
+		if n == 0 && err == nil { // the bell's supervisor has gone
+			w.fd, w.pollers[0].Fd = -1, -1
+		}
 		if err != nil || n < len(events)/2 {
 			break // EAGAIN: the queue is empty. Any other error: look again at the record.
 		}
