@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -41,6 +42,9 @@ func Dial(ctx context.Context, o Options) (client.Client, client.Options, error)
 	options.HostPort = cmp.Or(o.Address, options.HostPort, client.DefaultHostPort)
 	options.Namespace = cmp.Or(o.Namespace, options.Namespace, client.DefaultNamespace)
 	options.Logger, options.MetricsHandler = o.Logger, o.Metrics
+	if onThisMachine(options.HostPort) { // to compress costs more than it saves
+		options.ConnectionOptions.GrpcCompression = &client.GrpcCompressionNone{}
+	}
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	c, err := client.DialContext(ctx, options)
@@ -48,6 +52,13 @@ func Dial(ctx context.Context, o Options) (client.Client, client.Options, error)
 		return nil, options, fmt.Errorf("no Temporal at %s: %s; start one with `drover dev`, or set TEMPORAL_ADDRESS", options.HostPort, brief(err))
 	}
 	return c, options, nil
+}
+
+// onThisMachine reports whether a host:port is reached without a network.
+func onThisMachine(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	ip := net.ParseIP(host)
+	return err == nil && (host == "localhost" || ip != nil && ip.IsLoopback())
 }
 
 // brief returns the last part of a gRPC error, which names the cause.

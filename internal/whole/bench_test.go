@@ -12,6 +12,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
 
@@ -45,6 +46,9 @@ func BenchmarkThroughput(b *testing.B) {
 		drover = append(drover, s.perSecond(b, func(k int) (client.WorkflowRun, error) {
 			return s.client.ExecuteWorkflow(b.Context(), client.StartWorkflowOptions{
 				ID: api.ContainerWorkflowID(fmt.Sprintf("c-%d-%d", round, k)), TaskQueue: api.DefaultTaskQueue,
+				// As drover run does it.
+				TypedSearchAttributes: temporal.NewSearchAttributes(
+					api.AttributeFleet.ValueSet("default"), api.AttributeState.ValueSet(api.ContainerQueued)),
 			}, api.ContainerWorkflow, map[string]any{"command": []string{"true"}})
 		}))
 	}
