@@ -109,9 +109,9 @@ var errHandover = errors.New("the worker stops: another one takes over")
 // would then be lost until its heartbeat times out.
 const handoverDelay = time.Second
 
-// HeartbeatInterval is the time between heartbeats of long activities. The worker's
-// MaxHeartbeatThrottleInterval should not be longer.
-const HeartbeatInterval = 4 * time.Second
+// MaxHeartbeatThrottleInterval is what the worker's option of that name should be: the
+// SDK sends no two heartbeats of an activity within it.
+const MaxHeartbeatThrottleInterval = time.Second
 
 // long prepares a long activity: it heartbeats with what details returns until stop
 // is called, and its context ends, with errHandover as the cause, when the worker
@@ -119,7 +119,7 @@ const HeartbeatInterval = 4 * time.Second
 func long(ctx context.Context, details func() any) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	stopping := activity.GetWorkerStopChannel(ctx)
-	ticker := time.NewTicker(HeartbeatInterval)
+	ticker := time.NewTicker(max(activity.GetInfo(ctx).HeartbeatTimeout/api.HeartbeatsMissed, time.Second))
 	done := make(chan struct{})
 	go func() {
 		defer close(done)

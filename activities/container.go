@@ -39,8 +39,9 @@ func (a *Activities) RunContainer(ctx context.Context, in api.RunContainerInput)
 	return result, nil
 }
 
-// wantedInterval is how often it is looked whether anybody still waits for a container.
-const wantedInterval = 30 * time.Second
+// wantedFirst is when it is first looked whether anybody still waits for a container, and
+// wantedLast how often after a while.
+const wantedFirst, wantedLast = 30 * time.Second, 5 * time.Minute
 
 // runWhileWanted runs the container, and kills it when its workflow has closed without
 // it: somebody terminated it.
@@ -51,7 +52,7 @@ func (r *remote) runWhileWanted(ctx context.Context, say func(string)) (api.RunC
 	usual := api.WorkflowOf(r.in.Assignment.Container, r.in.Assignment.WorkflowID)
 	workflowID.Store(&usual)
 	go func() {
-		for pause(running, wantedInterval) == nil {
+		for wait := wantedFirst; pause(running, wait) == nil; wait = min(2*wait, wantedLast) {
 			if runs, err := r.runs(running, *workflowID.Load()); err == nil && !runs {
 				cancel(errUnwanted)
 			}

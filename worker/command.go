@@ -136,7 +136,7 @@ func (s settings) workerOptions() worker.Options {
 		MaxConcurrentLocalActivityExecutionSize: 2000,
 		MaxConcurrentActivityTaskPollers:        8,
 		MaxConcurrentWorkflowTaskPollers:        8,
-		MaxHeartbeatThrottleInterval:            activities.HeartbeatInterval,
+		MaxHeartbeatThrottleInterval:            activities.MaxHeartbeatThrottleInterval,
 		WorkerStopTimeout:                       s.grace,
 	}
 	if s.deployment != "" {

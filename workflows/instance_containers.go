@@ -79,7 +79,7 @@ func (i *instance) runContainer(ctx workflow.Context, a *attempt) (result api.Ru
 		Forget: i.forget, Unlisted: a.unlisted, Signal: timeouts.Signal, Term: timeouts.Term,
 	}
 	i.forget = nil
-	options := activityOptions(fmt.Sprintf("container %s: %s", a.Container, a.Label), forever)
+	options := lasting(activityOptions(fmt.Sprintf("container %s: %s", a.Container, a.Label), forever), i.in.Spec.Intervals.Heartbeat)
 	attached, detach := workflow.WithCancel(i.runs)
 	a.detach = detach
 	err = workflow.ExecuteActivity(workflow.WithActivityOptions(attached, options), api.RunContainerActivity, in).Get(ctx, &result)

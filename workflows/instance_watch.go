@@ -25,7 +25,7 @@ func (i *instance) watch(ctx workflow.Context) {
 		if i.state.State == api.StateUnknown {
 			in.Timeout = spec.Timeouts.Boot
 		}
-		options := activityOptions("watch "+i.where(), forever)
+		options := lasting(activityOptions("watch "+i.where(), forever), spec.Intervals.Heartbeat)
 		var result api.WatchResult
 		err := workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, options), api.WatchActivity, in).Get(ctx, &result)
 		if temporal.IsCanceledError(err) {

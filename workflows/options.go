@@ -6,6 +6,9 @@ import (
 
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
+
+	"drover/internal/api"
+	"drover/internal/fleetspec"
 )
 
 // activityOptions are those of an activity that the server retries about every
@@ -61,8 +64,17 @@ func isLong(ctx workflow.Context, received int) bool {
 }
 
 // heartbeatTimeout is how long after a worker's sudden death its activities are given
-// to another.
+// to another: those that last may have another one.
 const heartbeatTimeout = 20 * time.Second
+
+// lasting makes of an activity's options those of one that lasts as long as what it looks
+// after. Thousands of these are what a server has most to do with.
+func lasting(options workflow.ActivityOptions, heartbeat fleetspec.Duration) workflow.ActivityOptions {
+	if heartbeat > 0 { // an instance of an earlier version has none
+		options.HeartbeatTimeout = api.HeartbeatsMissed * heartbeat.D()
+	}
+	return options
+}
 
 // forever bounds activities that last as long as what they watch.
 const forever = 10 * 365 * 24 * time.Hour

@@ -62,6 +62,10 @@ type Machine struct {
 	Runner string `json:"runner,omitempty"`
 }
 
+// HeartbeatsMissed is how many heartbeats of an activity have to be missing until it is
+// given to another worker.
+const HeartbeatsMissed = 5
+
 // CreateInput is the input of the CreateInstance activity, which returns a Machine.
 type CreateInput struct {
 	Machine     Machine                `json:"machine"`

@@ -37,7 +37,7 @@ func defaults() Spec {
 			Signal:        Duration(5 * time.Second),
 			StaleRunLock:  Duration(5 * time.Second),
 		},
-		Intervals: Intervals{Probe: Duration(10 * time.Second), Sync: Duration(time.Minute)},
+		Intervals: Intervals{Probe: Duration(10 * time.Second), Sync: Duration(time.Minute), Heartbeat: Duration(4 * time.Second)},
 		BootProbe: "true",
 		SSH:       SSH{User: "root", Port: 22},
 		Runner:    Runner{Source: RunnerEmbedded, Directory: "/var/lib/drover"},

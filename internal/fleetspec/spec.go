@@ -78,6 +78,10 @@ type Timeouts struct {
 type Intervals struct {
 	Probe Duration `json:"probe" yaml:"probe"`
 	Sync  Duration `json:"sync" yaml:"sync"`
+	// Heartbeat is how often a worker tells the server that it still looks after an
+	// instance or a container. After a worker's sudden death, what it looked after is
+	// taken over within five of them.
+	Heartbeat Duration `json:"heartbeat" yaml:"heartbeat"`
 }
 
 // SSH says how instances are logged in to.

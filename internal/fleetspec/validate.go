@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 )
@@ -110,6 +111,9 @@ func checkLimits(s Spec) *problem {
 	return nil
 }
 
+// minHeartbeat keeps a spec from flooding the server.
+const minHeartbeat = time.Second
+
 func checkDurations(s Spec) *problem {
 	t, i := s.Timeouts, s.Intervals
 	for _, positive := range []struct {
@@ -128,6 +132,8 @@ func checkDurations(s Spec) *problem {
 	switch {
 	case t.MaxAge < 0:
 		return problemf("timeouts.max_age", "%v is negative; allowed: a duration, or 0 for no limit", t.MaxAge)
+	case i.Heartbeat.D() < minHeartbeat:
+		return problemf("intervals.heartbeat", "%v is too short; allowed: a duration of 1s or more", i.Heartbeat)
 	case i.Probe >= t.Probe:
 		return problemf("intervals.probe", "%v leaves no time to probe; allowed: less than timeouts.probe (%v)", i.Probe, t.Probe)
 	}

@@ -134,8 +134,9 @@ func (s *system) histories(b *testing.B) map[string]int {
 	}
 }
 
-// BenchmarkTurnaround measures, on one instance with room for one container, the time
-// from one container's end to the next one's start, by the instance's clock.
+// BenchmarkTurnaround measures, on one instance with room for one container and with a
+// queue of them, the time from one container's end to the next one's start, by the
+// instance's clock.
 func BenchmarkTurnaround(b *testing.B) {
 	s := newSystem(b, func(spec *fleetspec.Spec) {
 		spec.Timeouts.Idle = fleetspec.Duration(10 * time.Minute)
@@ -144,10 +145,16 @@ func BenchmarkTurnaround(b *testing.B) {
 	s.warm()
 	var gaps []float64
 	for round := 0; b.Loop(); round++ {
-		runs := make([]client.WorkflowRun, 60)
-		for k := range runs {
-			runs[k] = s.submit(fmt.Sprintf("t-%d-%d", round, k), map[string]any{"command": []string{"true"}})
+		queued := filepath.Join(s.dir, fmt.Sprintf("queued-%d", round))
+		first := s.submit(fmt.Sprintf("t-%d", round), map[string]any{
+			"command": []string{"sh", "-c", "until [ -e $QUEUED ]; do sleep 0.05; done"}, "env": map[string]string{"QUEUED": queued},
+		})
+		runs := []client.WorkflowRun{first}
+		for k := range 60 {
+			runs = append(runs, s.submit(fmt.Sprintf("t-%d-%d", round, k), map[string]any{"command": []string{"true"}}))
 		}
+		s.eventually(30*time.Second, func() bool { return s.fleet().Queued == 60 }, "all are queued")
+		require.NoError(b, os.WriteFile(queued, nil, 0o600))
 		results := make([]api.ContainerResult, len(runs))
 		for k, run := range runs {
 			require.NoError(b, run.Get(b.Context(), &results[k]))
