@@ -91,6 +91,7 @@ type member struct {
 	cancel   bool
 	again    bool // it was submitted before this fleet was created
 	at       int  // its index in the world that was decided on; -1: none
+	place    int  // its index in the fleet's list
 }
 
 // machine is an instance as the fleet sees it.

@@ -10,6 +10,7 @@ import (
 // The functions of this file keep the fleet's lists, and the indexes into them, true.
 
 func (f *fleet) add(c *member) {
+	c.place = len(f.containers)
 	f.containers = append(f.containers, c)
 	f.byID[c.ID] = c
 }
@@ -44,9 +45,9 @@ func (f *fleet) remove(c *member) {
 	f.unbind(c)
 	delete(f.byID, c.ID)
 	delete(f.stories, c.ID)
-	at := slices.Index(f.containers, c)
 	last := len(f.containers) - 1
-	f.containers[at] = f.containers[last]
+	moved := f.containers[last]
+	f.containers[c.place], moved.place = moved, c.place
 	f.containers[last] = nil
 	f.containers = f.containers[:last]
 }
@@ -61,14 +62,24 @@ func (f *fleet) addInstance(name, instanceType string) *machine {
 // removeInstance forgets an instance that is gone. What was sent to it and never
 // arrived was not started there.
 func (f *fleet) removeInstance(m *machine) {
-	for _, c := range slices.Clone(f.containers) {
+	for _, c := range f.on(m) {
 		f.takeBack(m, c.ID, c.attempt)
-		if c.Instance == m.Name && c.Binding == schedule.Assigned {
+		if c.Binding == schedule.Assigned {
 			f.requeue(c)
 		}
 	}
 	delete(f.byName, m.Name)
 	f.instances = slices.DeleteFunc(f.instances, func(o *machine) bool { return o == m })
+}
+
+// on returns the containers that are bound to an instance.
+func (f *fleet) on(m *machine) (all []*member) {
+	for _, c := range f.containers {
+		if c.Instance == m.Name {
+			all = append(all, c)
+		}
+	}
+	return all
 }
 
 // accepted counts the instances that the cloud has.

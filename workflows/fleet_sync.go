@@ -99,8 +99,8 @@ func (f *fleet) synced(ctx workflow.Context, result api.SyncResult) {
 			continue
 		}
 		f.news = true
-		for _, c := range append([]*member(nil), f.containers...) {
-			if c.Instance == name && c.Binding == schedule.Running {
+		for _, c := range f.on(m) {
+			if c.Binding == schedule.Running {
 				f.ended(m, api.Ended{Container: c.ID, Attempt: c.attempt, How: api.Lost, Detail: "the instance and its workflow are gone"})
 			}
 		}
@@ -141,8 +141,8 @@ func (f *fleet) adopt(ctx workflow.Context, found api.Found) {
 // placedAgain gives an instance the attempts again that it was given and that have not
 // ended.
 func (f *fleet) placedAgain(m *machine) {
-	for _, c := range f.containers {
-		if c.Binding != schedule.Running || c.Instance != m.Name {
+	for _, c := range f.on(m) {
+		if c.Binding != schedule.Running {
 			continue
 		}
 		m.Orders.Resume = append(m.Orders.Resume, f.assignment(c, m))

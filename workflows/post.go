@@ -47,15 +47,22 @@ func requestID(run string, seq int64, content []byte) string {
 	return fmt.Sprintf("%s/%d/%x", run, seq, sum.Sum64())
 }
 
-// deliver sends the messages through a local activity, which is tried until each one
-// is either accepted or known to have no receiver.
+// deliver sends the messages through an activity, which is tried until each one is either
+// accepted or known to have no receiver. A few are sent by a local one: that costs the
+// least, but it keeps the workflow task open, and the server ends one during which a
+// hundred signals have come in.
 func deliver(ctx workflow.Context, summary string, messages []api.Message) (api.Delivery, error) {
 	var all api.Delivery
 	ctx = workflow.WithLocalActivityOptions(ctx, localOptions(summary))
+	ctx = workflow.WithActivityOptions(ctx, activityOptions(summary, 30*time.Second))
+	execute := workflow.ExecuteActivity
+	if len(messages) <= deliverInTask {
+		execute = workflow.ExecuteLocalActivity
+	}
 	for from := 0; from < len(messages); from += deliverAtOnce {
 		part := messages[from:min(from+deliverAtOnce, len(messages))]
 		var delivery api.Delivery
-		if err := workflow.ExecuteLocalActivity(ctx, api.DeliverActivity, part).Get(ctx, &delivery); err != nil {
+		if err := execute(ctx, api.DeliverActivity, part).Get(ctx, &delivery); err != nil {
 			return all, err
 		}
 		for _, k := range delivery.Missing {
@@ -65,9 +72,13 @@ func deliver(ctx workflow.Context, summary string, messages []api.Message) (api.
 	return all, nil
 }
 
-// deliverAtOnce is how many messages one local activity sends: what a slow server
-// takes in well under the activity's timeout.
-const deliverAtOnce = 300
+const (
+	// deliverAtOnce is how many messages one activity sends: what a slow server takes in
+	// well under the activity's timeout.
+	deliverAtOnce = 300
+	// deliverInTask is how many are sent while the workflow task waits for it.
+	deliverInTask = 30
+)
 
 // localOptions are those of calls to Temporal itself.
 func localOptions(summary string) workflow.LocalActivityOptions {
