@@ -80,13 +80,12 @@ func (p *planner) slotFor(i int32, types map[string]int32) slot {
 		s.open = in.Phase == Up || in.Phase == Booting || in.Phase == Creating
 	}
 	switch {
-	case in.Phase != Creating:
-		p.accepted++
-	case s.typ >= 0:
-		p.tries(s.typ)
-	default:
+	case in.Phase == Creating:
 		p.creating++
+	default:
+		p.accepted++
 	}
+	p.countTrial(in, s.typ)
 	return s
 }
 
