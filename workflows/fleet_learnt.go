@@ -53,5 +53,5 @@ func (f *fleet) bootOver(ctx workflow.Context, m *machine, r api.Report) {
 	}
 }
 
-// askedAt is when the fleet asked for the instance that reports, unless that was found.
+// askedAt is when the fleet asked for the instance that reports, unless it was found.
 func askedAt(r api.Report) time.Time { return fromMilliseconds(r.Incarnation) }

@@ -152,7 +152,7 @@ func (f *fleet) seen(ctx workflow.Context, m *machine, r api.Report) {
 		f.learnt.Created(f.instanceType(m.Type), f.accepted(), workflow.Now(ctx))
 	}
 	m.CloudID, m.Behavior, m.Kept = r.CloudID, r.Behavior, r.Kept
-	boots := m.State == api.StateBooting && !r.Found
+	boots := m.State == api.StateBooting && !m.Heard // else it was found, or was up before
 	if r.State == api.StateIdle && m.State != api.StateIdle {
 		m.IdleSince = workflow.Now(ctx)
 	}

@@ -182,7 +182,7 @@ func (i *instance) messages(ctx workflow.Context) []api.Message {
 		Instance: i.state.Name, Incarnation: i.in.Incarnation, Seq: i.mail.seq, OrdersSeen: i.ordersSeen,
 		Type: i.state.Type, State: i.state.State, Behavior: i.state.IdleBehavior, CloudID: i.state.CloudID,
 		Running: i.names(), Ended: i.mail.ended, Refused: i.mail.refused, Refusal: i.mail.refusal,
-		BootOutcome: i.state.BootOutcome, Found: i.in.Found != nil, Kept: i.kept, Listed: i.listed, Gone: i.mail.gone, Reason: i.state.Reason,
+		BootOutcome: i.state.BootOutcome, Kept: i.kept, Listed: i.listed, Gone: i.mail.gone, Reason: i.state.Reason,
 	}
 	to := post{run: i.state.RunID, seq: i.mail.seq}
 	for _, l := range i.mail.outcomes {

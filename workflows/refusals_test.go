@@ -20,7 +20,7 @@ func (w *world) told(d time.Duration, k int, seq int64, r api.Report) {
 		require.Greater(w.t, len(w.started), k, "instances bought")
 		in := w.started[k]
 		w.mu.Unlock()
-		r.Instance, r.Type, r.Seq, r.Incarnation, r.Found, r.Behavior = in.Name, in.Type.Name, seq, in.Incarnation, in.Found != nil, api.Run
+		r.Instance, r.Type, r.Seq, r.Incarnation, r.Behavior = in.Name, in.Type.Name, seq, in.Incarnation, api.Run
 		w.env.SignalWorkflow(api.SignalReport, r)
 	})
 }
@@ -220,6 +220,17 @@ func TestAFoundInstanceThatNeverAnswersSaysNothingOfItsType(t *testing.T) {
 	w.signal(10*time.Minute+2*time.Second, api.SignalRequest, request("c-1"))
 	w.says(10*time.Minute+3*time.Second, "c-1", 2, "waiting for a small instance to boot", time.Time{})
 	w.runs(11*time.Minute, 1)
+	w.manage(smallOnly)
+}
+
+func TestAnInstanceThatIsOnlyHeardOfSaysNothingOfItsType(t *testing.T) {
+	w := newWorld(t)
+	w.signal(time.Second, api.SignalReport, api.Report{
+		Instance: "default-old", Type: "small", Seq: 7, State: api.StateShutdown, CloudID: "i-old", BootOutcome: api.BootFailure, Reason: "boot timeout", Behavior: api.Run,
+	})
+	w.signal(2*time.Second, api.SignalRequest, request("c-1"))
+	w.says(3*time.Second, "c-1", 1, "waiting for a small instance to boot", time.Time{})
+	w.runs(time.Minute, 0)
 	w.manage(smallOnly)
 }
 

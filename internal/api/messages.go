@@ -129,9 +129,6 @@ type Report struct {
 	Refusal *CreateRefusal `json:"refusal,omitempty"`
 	// BootOutcome is set in every report from the one on that settles it.
 	BootOutcome string `json:"boot_outcome,omitempty"`
-	// Found: the instance was not created by the sender, and its boot says nothing of its
-	// type.
-	Found bool `json:"found,omitempty"`
 	// Kept: it stays when its idle timeout has passed, as Orders.Keep has said.
 	Kept bool `json:"kept,omitempty"`
 	// Listed: what runs on the instance has been looked at.
