@@ -79,10 +79,9 @@ func (p *planner) slotFor(i int32, types map[string]int32) slot {
 		s.typ, s.price, s.room = t, p.w.Types[t].Price, p.w.Types[t].Resources
 		s.open = in.Phase == Up || in.Phase == Booting || in.Phase == Creating
 	}
-	switch {
-	case in.Phase == Creating:
+	if in.Phase == Creating {
 		p.creating++
-	default:
+	} else {
 		p.accepted++
 	}
 	p.countTrial(in, s.typ)

@@ -146,7 +146,9 @@ func TestInstancesThatDoNotBootAreFewAndSaid(t *testing.T) {
 	s.says(time.Minute, "small does not boot: boot timeout 3s at boot probe of ", "no such device", " (failed once, next try at ")
 	s.says(2*time.Minute, "small does not boot: boot timeout 3s at boot probe of ", " (failed 2 times in a row, next try at ")
 	assert.EqualValues(t, 2, s.fleet().Totals.Created, "and not one every few seconds")
-	s.change(func(spec *fleetspec.Spec) { spec.BootProbe, spec.Timeouts.Boot = "true", fleetspec.Duration(time.Minute) })
+	s.change(func(spec *fleetspec.Spec) {
+		spec.BootProbe, spec.Timeouts.Boot = "true", fleetspec.Duration(time.Minute)
+	})
 	result, err := s.result(run)
 	require.NoError(t, err)
 	assert.Zero(t, result.ExitCode)
