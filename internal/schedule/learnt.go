@@ -136,8 +136,8 @@ func (l *Learnt) ruleOut(kind Kind, scope Scope, name, reason string, now time.T
 }
 
 // RuledOut returns the scope and name, for CapacityRefused and QuotaExceeded, of a refusal
-// of that scope which an instance of type t met: a group that t names, or t alone where the cloud
-// speaks of a group and t names none. Any other scope is everything.
+// of that scope which an instance of type t met: a group that t names, or t alone where
+// the cloud speaks of a group and t names none. Any other scope is everything.
 func (t InstanceType) RuledOut(scope Scope) (Scope, string) {
 	switch {
 	case scope == ScopeGroup && t.Group != "":
