@@ -1,11 +1,13 @@
 package workflows_test
 
 import (
+	"context"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/temporal"
 
 	"drover/internal/api"
@@ -39,19 +41,24 @@ func (w *world) refusal() (refusal api.CreateRefusal, before int) {
 func TestACreationThatFailsIsReportedAfterAFewTriesAndWhatThereMayBeIsDestroyed(t *testing.T) {
 	w := newWorld(t)
 	w.create = func(api.CreateInput) error { return temporal.NewApplicationError("create instance: InternalError", "") }
-	w.destroy = func() error {
+	var destroying []byte
+	w.destroys = func(ctx context.Context) error {
+		destroying = activity.GetInfo(ctx).TaskToken
+		return activity.ErrResultPending
+	}
+	w.after(time.Minute, func() {
 		refusal, _ := w.refusal()
 		assert.Equal(t, api.CreateRefusal{Class: api.RefusedFailed, Message: "create instance: InternalError", Doubtful: true}, refusal,
 			"the fleet is told before it is known that there is none")
-		return nil
-	}
+		assert.False(t, w.reports[len(w.reports)-1].Gone)
+		require.NoError(t, w.env.CompleteActivity(destroying, nil, nil))
+	})
 	state := w.live()
 	assert.Equal(t, 3, w.count("create"), "each for the same instance")
 	assert.Equal(t, "not created: create instance: InternalError", state.Reason)
 	assert.Equal(t, api.RefusedFailed, state.Outcome)
 	assert.Equal(t, api.BootFailure, state.BootOutcome)
 	assert.Less(t, state.LeftAt.Sub(state.CreatedAt.Time), 10*time.Second, "and not at the boot timeout")
-	assert.Equal(t, 1, w.destroyed, "an answer may have been lost")
 }
 
 func TestACreationWhoseAnswersAreLostIsFoundByTheNextTry(t *testing.T) {

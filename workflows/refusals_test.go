@@ -211,6 +211,22 @@ func TestThatTheCloudTakesBackWhatItCreatesIsTriedEverLater(t *testing.T) {
 	w.manage(smallOnly)
 }
 
+func TestAfterAChangeOfTheSpecTheBootsOfBeforeSayNothing(t *testing.T) {
+	w := newWorld(t)
+	w.signal(time.Second, api.SignalRequest, request("c-1"))
+	w.created(2*time.Second, 0)
+	w.after(5*time.Minute, func() {
+		spec := fleetspec.Default("default")
+		smallOnly(&spec)
+		spec.InitCommand = "modprobe what-was-missing"
+		w.env.UpdateWorkflow(api.UpdateApply, "mend", &updates{reject: func(err error) { t.Errorf("refused: %v", err) }}, spec)
+	})
+	w.bootEnds(10*time.Minute, 0, api.BootFailure, "connection refused")
+	w.says(10*time.Minute+time.Second, "c-1", 2, "waiting for a small instance to boot", time.Time{})
+	w.runs(11*time.Minute, 1)
+	w.manage(smallOnly)
+}
+
 func TestAFoundInstanceThatNeverAnswersSaysNothingOfItsType(t *testing.T) {
 	w := newWorld(t)
 	w.found = []api.Found{{Name: "default-old", CloudID: "i-0", Type: "small", Behavior: api.Run}}

@@ -95,8 +95,12 @@ func TestWhatBootsHaveTaughtSurvivesJSONAndAPersonForgets(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, json.Unmarshal(data, &got))
 	assert.Equal(t, l, got)
-	l.Forget()
+	l.Forget(noon.Add(time.Minute + time.Microsecond))
 	assert.Empty(t, l.Holdoffs)
+	l.BootFailed("small", "x", noon, noon.Add(10*time.Minute))
+	assert.Empty(t, l.Holdoffs, "it was asked for when the spec was another")
+	l.BootFailed("small", "x", noon.Add(time.Minute), noon.Add(10*time.Minute))
+	assert.Len(t, l.Holdoffs, 1)
 }
 
 func TestReasonsAreOneLine(t *testing.T) {

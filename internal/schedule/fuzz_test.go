@@ -146,7 +146,7 @@ func hear(l *Learnt, typ InstanceType, what int, now time.Time) {
 	case 6:
 		l.RateLimited(now)
 	case 7:
-		l.Forget()
+		l.Forget(now)
 	case 8:
 		l.BootFailed(typ.Name, "x", now.Add(-10*time.Minute), now)
 	case 9:

@@ -23,6 +23,9 @@ type Learnt struct {
 	Quota            Quota     `json:"quota,omitzero"`
 	RateLimitedUntil time.Time `json:"rate_limited_until,omitzero"` // no create request before
 	Holdoffs         []Holdoff `json:"holdoffs,omitempty"`
+	// Forgot is when Forget was last called: the boot of an instance that was asked for
+	// before says nothing of those that are asked for since.
+	Forgot time.Time `json:"forgot,omitzero"`
 }
 
 // Quota is what is known of how many instances the cloud allows.
@@ -83,6 +86,9 @@ func (l *Learnt) Booted(typeName string) {
 // was created and did not come up. Those that were asked for before the last one failed
 // count as one with it. Zero: it is not known when.
 func (l *Learnt) BootFailed(typeName, reason string, asked, now time.Time) {
+	if !asked.IsZero() && asked.Before(l.Forgot) {
+		return
+	}
 	l.holdOff(Holdoff{Kind: NoBoot, Scope: ScopeType, Name: typeName, Reason: reason}, asked, now)
 }
 
@@ -171,6 +177,6 @@ func (l *Learnt) CreateFailed(typeName, reason string, permanent bool, now time.
 
 // Forget drops what the cloud's errors taught (not the quota), so that creating is
 // tried again at once: when a person has changed the fleet's spec or asks for it.
-func (l *Learnt) Forget() {
-	l.RateLimitedUntil, l.Holdoffs = time.Time{}, nil
+func (l *Learnt) Forget(now time.Time) {
+	l.RateLimitedUntil, l.Holdoffs, l.Forgot = time.Time{}, nil, now.Truncate(time.Millisecond) // as is known of instances
 }
