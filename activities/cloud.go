@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/temporal"
 	"golang.org/x/crypto/ssh"
 
@@ -52,36 +53,33 @@ func (a *Activities) CreateInstance(ctx context.Context, in api.CreateInput) (ap
 	if err == nil {
 		return located(m, instance), nil
 	}
-	refused := refusal(err)
-	if !isFinal(refused) {
-		return m, refused
+	var refused *cloud.Error
+	if !errors.As(err, &refused) || refused.Class == "" || refused.Class == cloud.NotFound {
+		return m, err
 	}
-	// An earlier try may have succeeded, and its answer been lost: then there is one.
-	instance, err = driver.Get(ctx, m.Name)
+	return a.refused(ctx, m, driver, refused)
+}
+
+// refused returns the refusal to create an instance as the workflow understands it, unless
+// an earlier try has created it, and its answer was lost.
+func (a *Activities) refused(ctx context.Context, m api.Machine, driver cloud.Driver, e *cloud.Error) (api.Machine, error) {
+	refusal := api.CreateRefusal{
+		Class: string(e.Class), Scope: string(e.Scope), Group: e.Group, RetryAt: e.RetryAt, Message: e.Error(),
+	}
+	instance, err := driver.Get(ctx, m.Name)
 	switch {
 	case err == nil && instance.State != cloud.Terminated:
 		return located(m, instance), nil
-	case err == nil || cloud.ClassOf(err) == cloud.NotFound:
-		return m, refused
+	case err != nil && cloud.ClassOf(err) != cloud.NotFound:
+		refusal.Doubtful = activity.GetInfo(ctx).Attempt > 1 // nothing was asked for before the first
 	}
-	return m, fmt.Errorf("%w; and whether there is one all the same can't be said: %s", err, refused.Error())
+	return m, final(api.ErrorRefused, e, refusal)
 }
 
 // isFinal reports whether no retry can mend an error.
 func isFinal(err error) bool {
 	var application *temporal.ApplicationError
 	return errors.As(err, &application) && application.NonRetryable()
-}
-
-// refusal makes of a driver's error one that the workflow understands.
-func refusal(err error) error {
-	var e *cloud.Error
-	if !errors.As(err, &e) || e.Class == "" || e.Class == cloud.NotFound {
-		return err
-	}
-	return final(api.ErrorRefused, err, api.CreateRefusal{
-		Class: string(e.Class), Scope: string(e.Scope), Group: e.Group, RetryAt: e.RetryAt, Message: err.Error(),
-	})
 }
 
 // located fills in what the cloud says about where an instance is.

@@ -28,7 +28,7 @@ func (f *fleet) decide(ctx workflow.Context) {
 		f.world.Limits.MinIdle = 0
 	}
 	for k, m := range f.instances {
-		f.world.Instances[k] = schedule.Instance{Name: m.Name, Type: m.Type, Phase: m.phase(), IdleSince: m.IdleSince}
+		f.world.Instances[k] = schedule.Instance{Name: m.Name, Type: m.Type, Phase: m.phase(), IdleSince: m.IdleSince, Doubtful: m.isDoubtful()}
 	}
 	waits := f.awaitsListings()
 	for k, c := range f.containers {
@@ -65,6 +65,10 @@ func (m *machine) phase() schedule.Phase {
 	}
 	return schedule.Up
 }
+
+// isDoubtful reports whether creating the instance failed, and it is not known yet whether
+// it exists all the same.
+func (m *machine) isDoubtful() bool { return m.State == api.StateShutdown && !m.Accepted }
 
 // carryOut does what was decided: one round of messages, to instances that start,
 // to instances that get orders and to containers that end.

@@ -152,14 +152,15 @@ func (f *fleet) seen(ctx workflow.Context, m *machine, r api.Report) {
 		f.learnt.Created(f.instanceType(m.Type), f.accepted(), workflow.Now(ctx))
 	}
 	m.CloudID, m.Behavior, m.Kept = r.CloudID, r.Behavior, r.Kept
+	boots := m.State == api.StateBooting && !m.Heard // else it was found, or was up before
 	if r.State == api.StateIdle && m.State != api.StateIdle {
 		m.IdleSince = workflow.Now(ctx)
 	}
 	m.State = r.State
 	if r.Refusal != nil {
-		f.refused(ctx, m, *r.Refusal)
-	} else if r.Gone && r.BootOutcome == api.BootFailure {
-		f.learnt.CreateFailed(m.Type, r.Reason, false, workflow.Now(ctx))
+		f.refused(ctx, m, r)
+	} else if boots {
+		f.bootOver(ctx, m, r)
 	}
 	m.Strangers = slices.DeleteFunc(r.Running, func(name string) bool {
 		return slices.ContainsFunc(r.Ended, func(e api.Ended) bool {
@@ -186,30 +187,6 @@ func (f *fleet) claim(m *machine) {
 		}
 		return true
 	})
-}
-
-// refused folds in why the cloud did not create an instance.
-func (f *fleet) refused(ctx workflow.Context, m *machine, r api.CreateRefusal) {
-	now := workflow.Now(ctx)
-	switch r.Class {
-	case "quota":
-		f.learnt.QuotaRefused(f.accepted(), now)
-	case "capacity":
-		scope, name := f.instanceType(m.Type).RuledOut(schedule.Scope(r.Scope))
-		f.learnt.CapacityRefused(scope, name, r.Message, now)
-	case "rate-limit":
-		until := r.RetryAt
-		if until.IsZero() {
-			until = now.Add(30 * time.Second) // the cloud did not say
-		}
-		f.learnt.RateLimited(until)
-	case "denied":
-		f.learnt.CreateFailed("", r.Message, true, now)
-	case "invalid":
-		f.learnt.CreateFailed(m.Type, r.Message, true, now)
-	default:
-		f.learnt.CreateFailed(m.Type, r.Message, false, now)
-	}
 }
 
 // ended folds in the end of an attempt. After one that the machine failed, the

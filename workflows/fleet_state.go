@@ -22,7 +22,7 @@ func (f *fleet) handle(ctx workflow.Context) error {
 		workflow.SetQueryHandler(ctx, api.QueryContainers, f.page),
 		workflow.SetUpdateHandlerWithOptions(ctx, api.UpdateApply,
 			func(ctx workflow.Context, spec fleetspec.Spec) (api.FleetState, error) {
-				f.apply(spec)
+				f.apply(spec, workflow.Now(ctx))
 				return f.answer(), nil
 			}, workflow.UpdateHandlerOptions{Validator: f.refuseSpec, Description: "change the fleet's spec"}),
 		workflow.SetUpdateHandlerWithOptions(ctx, api.UpdateDelete,
@@ -51,14 +51,14 @@ func (f *fleet) refuseSpec(spec fleetspec.Spec) error {
 
 // apply changes the spec. What runs is not touched; instances of types that are no
 // longer in it drain.
-func (f *fleet) apply(spec fleetspec.Spec) {
+func (f *fleet) apply(spec fleetspec.Spec, now time.Time) {
 	if len(fleetspec.Diff(f.spec, spec)) == 0 {
 		return
 	}
 	f.spec, f.types, f.news = spec, schedule.TypesOf(spec), true
 	f.applied++
 	f.problem = "" // the new spec is prepared next; it may be what mends it
-	f.learnt.Forget()
+	f.learnt.Forget(now)
 	for _, m := range f.instances {
 		known := slices.ContainsFunc(spec.InstanceTypes, func(t fleetspec.InstanceType) bool { return t.Name == m.Type })
 		if !known {

@@ -2,6 +2,7 @@ package workflows_test
 
 import (
 	"fmt"
+	"math"
 	"testing"
 	"time"
 
@@ -75,7 +76,7 @@ func (w *world) deleted(d time.Duration) {
 	})
 	w.after(d+time.Minute, func() {
 		for _, m := range query[api.FleetState](w).Instances {
-			w.env.SignalWorkflow(api.SignalReport, api.Report{Instance: m.Name, Type: m.Type, Seq: 1000, State: api.StateGone, Gone: true})
+			w.env.SignalWorkflow(api.SignalReport, api.Report{Instance: m.Name, Type: m.Type, Seq: 1000, Incarnation: math.MaxInt64, State: api.StateGone, Gone: true})
 		}
 	})
 }

@@ -55,6 +55,7 @@ type instance struct {
 
 	refusal   *api.CreateRefusal // by the cloud
 	created   bool               // it may exist: the cloud was asked for it
+	doubtful  bool               // it may exist although asking for it failed
 	listed    bool               // what runs on it has been listed
 	cameUp    *up                // by the last try, after the boot timeout
 	aliveAt   time.Time          // when a container was last known to have run on it

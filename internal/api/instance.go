@@ -228,7 +228,7 @@ type InstanceState struct {
 	// NoticeAt is when the provider will take the instance, once it has said so.
 	NoticeAt Time `json:"notice_at"`
 	// Outcome says, once the instance is gone, how it went: OutcomeDestroyed,
-	// OutcomeDisappeared, or the class of the refusal to create it.
+	// OutcomeDisappeared, or the CreateRefusal.Class with which it was not created.
 	Outcome string `json:"outcome,omitempty"`
 	// Notes are things that a person should see: an ignored signal, a boot that
 	// failed and why. The newest is last.

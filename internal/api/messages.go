@@ -174,7 +174,8 @@ type Outcome struct {
 	Refused string `json:"refused,omitempty"`
 }
 
-// CreateRefusal is a driver's refusal to create an instance.
+// CreateRefusal says why an instance was not created: a driver's refusal, or, with class
+// RefusedFailed, an error that did not go away.
 type CreateRefusal struct {
 	// Class, Scope, Group and RetryAt are those of cloud.Error.
 	Class   string    `json:"class"`
@@ -182,7 +183,12 @@ type CreateRefusal struct {
 	Group   string    `json:"group,omitempty"`
 	RetryAt time.Time `json:"retry_at,omitzero"`
 	Message string    `json:"message"`
+	// Doubtful: an earlier try may have created it all the same. It is destroyed.
+	Doubtful bool `json:"doubtful,omitempty"`
 }
+
+// RefusedFailed is the class of an error of no class of the driver's.
+const RefusedFailed = "failed"
 
 // Message is a signal to send or a workflow to start: what a workflow hands to the
 // Deliver activity.

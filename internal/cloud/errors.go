@@ -13,7 +13,7 @@ type Class string
 // The classes of errors. The zero Class is an error of no known class: it is
 // retried with backoff.
 const (
-	Quota     Class = "quota"      // as many as the account may have; fewer must live before more can
+	Quota     Class = "quota"      // as many as the account may have of what Scope names; fewer must live before more can
 	Capacity  Class = "capacity"   // the provider has none of what Scope names, for the time being
 	RateLimit Class = "rate-limit" // too many calls; none before RetryAt
 	NotFound  Class = "not-found"  // no such instance
@@ -21,10 +21,10 @@ const (
 	Invalid   Class = "invalid"    // the request can never work as it is (unknown image, type, subnet)
 )
 
-// Scope says how much a Capacity error rules out.
+// Scope says how much a Capacity or Quota error rules out.
 type Scope string
 
-// The scopes of a Capacity error, from the narrowest.
+// The scopes of a Capacity or Quota error, from the narrowest.
 const (
 	ScopeType  Scope = "type"  // this instance type
 	ScopeGroup Scope = "group" // every instance type of Error.Group
@@ -36,7 +36,8 @@ type Error struct {
 	Class Class
 	// Op says what was being done to which instance: "create instance default-3f2a".
 	Op string
-	// Scope says how much a Capacity error rules out. Empty for other classes.
+	// Scope says how much a Capacity or Quota error rules out. Empty: anything, and for
+	// other classes.
 	Scope Scope
 	// Group is the quota or capacity group that ScopeGroup speaks of.
 	Group string

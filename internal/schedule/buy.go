@@ -59,8 +59,8 @@ func (p *planner) cheapest(shape int) (int32, reason) {
 	return -1, why
 }
 
-// onTrial returns the holdoff of t that has ended without being disproved, if an
-// instance that will tell is being created already, otherwise -1. After a refusal one
+// onTrial returns the holdoff of t that has ended without being disproved, if there is
+// an instance already that will tell, otherwise -1. After a refusal one
 // instance is tried, and not as many as wait.
 func (p *planner) onTrial(t int32) int32 {
 	typ := &p.w.Types[t]
@@ -77,6 +77,15 @@ func (p *planner) tries(t int32) {
 	p.creating++
 	for i := range p.d.holdoffs {
 		if p.d.holdoffs[i].covers(&p.w.Types[t]) {
+			p.trials[i]++
+		}
+	}
+}
+
+// countTrial notes which holdoffs an instance of type t will tell about.
+func (p *planner) countTrial(in *Instance, t int32) {
+	for i := range p.d.holdoffs {
+		if t >= 0 && p.d.holdoffs[i].covers(&p.w.Types[t]) && p.d.holdoffs[i].isTriedBy(in) {
 			p.trials[i]++
 		}
 	}

@@ -21,7 +21,7 @@ type planner struct {
 
 	byPrice   []int32 // indexes of World.Types, cheapest first
 	held      []held  // by index into World.Types
-	trials    []int32 // instances being created that each holdoff covers
+	trials    []int32 // instances that will tell whether each holdoff still holds
 	accepted  int     // instances alive
 	creating  int     // instances asked for, those of this decision included
 	spare     int     // instances that min_idle must not take from what waits
@@ -184,10 +184,13 @@ func (p *planner) queue(index int32, c *Container, st *shapeState) {
 func (p *planner) choose(index, s int32) {
 	p.place(s, p.w.Containers[index].Shape)
 	p.chosen = append(p.chosen, choice{index: index, slot: s})
-	if sl := &p.slots[s]; sl.up {
+	switch sl := &p.slots[s]; {
+	case sl.up:
 		p.d.outcomes[index] = outcome{kind: outcomeStarting, ref: sl.instance}
-	} else {
+	case sl.instance >= 0 && p.w.Instances[sl.instance].Phase == Booting:
 		p.d.outcomes[index] = outcome{kind: outcomeBooting, ref: sl.typ}
+	default:
+		p.d.outcomes[index] = outcome{kind: outcomeCreating, ref: sl.typ}
 	}
 }
 

@@ -71,14 +71,14 @@ func decodeWorld(data []byte) *World {
 	}
 	for i := range d.below(12) {
 		w.Instances = append(w.Instances, Instance{Name: fmt.Sprint("i", i), Type: fmt.Sprint("t", d.below(6)),
-			Phase: Phase(d.below(5)), IdleSince: d.time()})
+			Phase: Phase(d.below(5)), IdleSince: d.time(), Doubtful: d.below(5) == 1})
 	}
 	if d.below(2) == 1 {
 		w.Learnt.Quota = Quota{Worked: d.below(9), Limited: true, Level: d.below(9), Refused: d.below(9), Next: d.time(), Times: d.below(70)}
 	}
 	w.Learnt.RateLimitedUntil = d.time()
 	for range d.below(5) {
-		w.Learnt.Holdoffs = append(w.Learnt.Holdoffs, Holdoff{Kind: []Kind{NoCapacity, Failed, Denied, "?"}[d.below(4)],
+		w.Learnt.Holdoffs = append(w.Learnt.Holdoffs, Holdoff{Kind: []Kind{NoCapacity, Failed, Denied, "?", OverQuota, NoBoot, TakenBack}[d.below(7)],
 			Scope: []Scope{ScopeType, ScopeGroup, ScopeAll, "?"}[d.below(4)], Name: []string{"", "g", "h", "t0", "t1", "t9"}[d.below(6)],
 			Until: d.time(), Times: d.below(70), Reason: "x"})
 	}
@@ -104,6 +104,7 @@ func FuzzLearnt(f *testing.F) {
 	data, err := json.Marshal(l)
 	require.NoError(f, err)
 	f.Add(data, []byte{0, 1, 2, 3, 4, 5})
+	f.Add(data, []byte{8, 9, 10, 11, 8, 0, 8, 9})
 	f.Add([]byte(`{"quota":{"limited":true,"level":-1,"refused":-3,"times":-9},"holdoffs":[{"scope":"?","times":9223372036854775807}]}`), []byte{1, 4})
 	f.Fuzz(func(t *testing.T, data, news []byte) {
 		var l Learnt
@@ -113,10 +114,10 @@ func FuzzLearnt(f *testing.F) {
 		w := fleet().limits(full(5)).up("small", "a").add(Creating, "spot", "b").queue(one, "q1 q2 q3").queue(four, "q4").queue(spot, "q5")
 		held := len(l.Holdoffs)
 		for i, n := range news {
-			typ := w.Types[int(n/8)%len(w.Types)]
-			hear(&l, typ, int(n%8), noon.Add(time.Duration(i)*time.Minute))
+			typ := w.Types[int(n/12)%len(w.Types)]
+			hear(&l, typ, int(n%12), noon.Add(time.Duration(i)*time.Minute))
 		}
-		require.LessOrEqual(t, len(l.Holdoffs), held+2*len(w.Types)+4, "stays small")
+		require.LessOrEqual(t, len(l.Holdoffs), held+5*len(w.Types)+7, "stays small")
 		encoded, err := json.Marshal(l)
 		if err != nil {
 			return // of a year that JSON can't say
@@ -145,6 +146,14 @@ func hear(l *Learnt, typ InstanceType, what int, now time.Time) {
 	case 6:
 		l.RateLimited(now)
 	case 7:
-		l.Forget()
+		l.Forget(now)
+	case 8:
+		l.BootFailed(typ.Name, "x", now.Add(-10*time.Minute), now)
+	case 9:
+		l.TakenBack(typ.Name, "x", now.Add(-time.Second), now)
+	case 10:
+		l.Booted(typ.Name)
+	case 11:
+		l.QuotaExceeded(scope, name, "x", now)
 	}
 }

@@ -2,7 +2,6 @@ package schedule
 
 import (
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -17,13 +16,16 @@ const (
 	ScopeAll   Scope = "all"   // every instance type
 )
 
-// Learnt is what a fleet has learnt from the cloud's answers to its create requests.
-// It is plain data, survives JSON unchanged, and stays small: one entry per instance
-// type and group at most. The zero Learnt knows nothing.
+// Learnt is what a fleet has learnt from the cloud's answers to its create requests, and
+// from what became of the instances. It is plain data, survives JSON unchanged, and stays
+// small: a few entries per instance type and group at most. The zero Learnt knows nothing.
 type Learnt struct {
 	Quota            Quota     `json:"quota,omitzero"`
 	RateLimitedUntil time.Time `json:"rate_limited_until,omitzero"` // no create request before
 	Holdoffs         []Holdoff `json:"holdoffs,omitempty"`
+	// Forgot is when Forget was last called: the boot of an instance that was asked for
+	// before says nothing of those that are asked for since.
+	Forgot time.Time `json:"forgot,omitzero"`
 }
 
 // Quota is what is known of how many instances the cloud allows.
@@ -48,37 +50,6 @@ type Quota struct {
 	Times int `json:"times,omitempty"`
 }
 
-// Kind is what a holdoff is about.
-type Kind string
-
-// The kinds of holdoff.
-const (
-	NoCapacity Kind = "capacity" // the cloud has none for the time being
-	Failed     Kind = "failed"   // creating failed, and may work next time
-	Denied     Kind = "denied"   // creating failed, and won't work until a person does something
-)
-
-// Holdoff is a time during which instances of some types are not created.
-type Holdoff struct {
-	Kind   Kind      `json:"kind"`
-	Scope  Scope     `json:"scope"`
-	Name   string    `json:"name,omitempty"` // of the type or group; empty for ScopeAll
-	Until  time.Time `json:"until"`
-	Times  int       `json:"times"`  // how often in a row
-	Reason string    `json:"reason"` // what the cloud said, for a person
-}
-
-// The holdoffs, each doubling from the first to the last as refusals repeat.
-const (
-	capacityFirst, capacityLast = time.Minute, 15 * time.Minute
-	failedFirst, failedLast     = 10 * time.Second, 10 * time.Minute
-	deniedFirst, deniedLast     = 10 * time.Minute, time.Hour
-	quotaFirst, quotaLast       = time.Minute, time.Hour
-)
-
-// maxReason bounds, in bytes, what is kept of the cloud's words.
-const maxReason = 300
-
 // NewLearnt returns what a fresh fleet knows. An estimate above zero is the number of
 // instances from which the quota is approached one at a time (initial_quota_estimate).
 func NewLearnt(initialQuotaEstimate int) Learnt {
@@ -100,12 +71,35 @@ func (l *Learnt) Created(t InstanceType, alive int, now time.Time) {
 		q.Refused, q.Again = 0, 0
 	}
 	l.Holdoffs = slices.DeleteFunc(l.Holdoffs, func(h Holdoff) bool {
-		return h.covers(&t) || h.forgotten(now)
+		return h.covers(&t) && !h.Kind.isBoot() || h.forgotten(now)
 	})
 }
 
-// QuotaRefused tells that the cloud refused an instance for its quota while alive
-// instances existed (those in phase Creating not counted).
+// Booted tells that an instance of the named type has come up.
+func (l *Learnt) Booted(typeName string) {
+	l.Holdoffs = slices.DeleteFunc(l.Holdoffs, func(h Holdoff) bool {
+		return h.Kind.isBoot() && h.Scope == ScopeType && h.Name == typeName
+	})
+}
+
+// BootFailed tells that an instance of the named type, which was asked for at that time,
+// was created and did not come up. Those that were asked for before the last one failed
+// count as one with it. Zero: it is not known when.
+func (l *Learnt) BootFailed(typeName, reason string, asked, now time.Time) {
+	if !asked.IsZero() && asked.Before(l.Forgot) {
+		return
+	}
+	l.holdOff(Holdoff{Kind: NoBoot, Scope: ScopeType, Name: typeName, Reason: reason}, asked, now)
+}
+
+// TakenBack is BootFailed for an instance that the cloud took back before it was up:
+// that says nothing of what is on it.
+func (l *Learnt) TakenBack(typeName, reason string, asked, now time.Time) {
+	l.holdOff(Holdoff{Kind: TakenBack, Scope: ScopeType, Name: typeName, Reason: reason}, asked, now)
+}
+
+// QuotaRefused tells that the cloud refused an instance for the quota of all instances
+// while alive of them existed (those in phase Creating not counted).
 func (l *Learnt) QuotaRefused(alive int, now time.Time) {
 	q := &l.Quota
 	if alive != q.Refused {
@@ -131,15 +125,25 @@ func (l *Learnt) QuotaRefused(alive int, now time.Time) {
 // name count as ScopeAll. reason is what the cloud called it, such as
 // InsufficientInstanceCapacity.
 func (l *Learnt) CapacityRefused(scope Scope, name, reason string, now time.Time) {
+	l.ruleOut(NoCapacity, scope, name, reason, now)
+}
+
+// QuotaExceeded is CapacityRefused for a quota of its own that the type or group of that
+// name has. It says nothing about how many instances there may be of others.
+func (l *Learnt) QuotaExceeded(scope Scope, name, reason string, now time.Time) {
+	l.ruleOut(OverQuota, scope, name, reason, now)
+}
+
+func (l *Learnt) ruleOut(kind Kind, scope Scope, name, reason string, now time.Time) {
 	if scope != ScopeType && scope != ScopeGroup || name == "" {
 		scope, name = ScopeAll, ""
 	}
-	l.holdOff(Holdoff{Kind: NoCapacity, Scope: scope, Name: name, Reason: reason}, now)
+	l.holdOff(Holdoff{Kind: kind, Scope: scope, Name: name, Reason: reason}, time.Time{}, now)
 }
 
-// RuledOut returns the scope and name, for CapacityRefused, of a refusal of that scope
-// which an instance of type t met: a group that t names, or t alone where the cloud
-// speaks of a group and t names none. Any other scope is everything.
+// RuledOut returns the scope and name, for CapacityRefused and QuotaExceeded, of a refusal
+// of that scope which an instance of type t met: a group that t names, or t alone where
+// the cloud speaks of a group and t names none. Any other scope is everything.
 func (t InstanceType) RuledOut(scope Scope) (Scope, string) {
 	switch {
 	case scope == ScopeGroup && t.Group != "":
@@ -168,82 +172,11 @@ func (l *Learnt) CreateFailed(typeName, reason string, permanent bool, now time.
 	if typeName == "" {
 		h.Scope = ScopeAll
 	}
-	l.holdOff(h, now)
+	l.holdOff(h, time.Time{}, now)
 }
 
 // Forget drops what the cloud's errors taught (not the quota), so that creating is
 // tried again at once: when a person has changed the fleet's spec or asks for it.
-func (l *Learnt) Forget() {
-	l.RateLimitedUntil, l.Holdoffs = time.Time{}, nil
-}
-
-// holdOff begins h, or prolongs the one that it repeats.
-func (l *Learnt) holdOff(h Holdoff, now time.Time) {
-	h.Reason = shorten(h.Reason)
-	l.Holdoffs = slices.DeleteFunc(l.Holdoffs, func(o Holdoff) bool { return o.forgotten(now) })
-	i := slices.IndexFunc(l.Holdoffs, func(o Holdoff) bool {
-		return o.Scope == h.Scope && o.Name == h.Name && (o.Kind == NoCapacity) == (h.Kind == NoCapacity)
-	})
-	if i < 0 {
-		l.Holdoffs = append(l.Holdoffs, h)
-		i = len(l.Holdoffs) - 1
-	}
-	o := &l.Holdoffs[i]
-	if o.Kind == h.Kind && now.Before(o.Until) { // one of a burst
-		o.Reason = h.Reason
-		return
-	}
-	if o.Kind == h.Kind {
-		h.Times = o.Times
-	}
-	h.Times++
-	first, last := h.Kind.waits()
-	h.Until = now.Add(doubled(first, last, h.Times))
-	*o = h
-}
-
-// covers reports whether h keeps instances of type t from being created.
-func (h *Holdoff) covers(t *InstanceType) bool {
-	switch h.Scope {
-	case ScopeType:
-		return h.Name == t.Name
-	case ScopeGroup:
-		return h.Name == t.Group
-	default:
-		return true
-	}
-}
-
-// forgotten reports whether h ended so long ago that another one would be the first.
-func (h *Holdoff) forgotten(now time.Time) bool {
-	_, last := h.Kind.waits()
-	return now.After(h.Until.Add(last))
-}
-
-func (k Kind) waits() (first, last time.Duration) {
-	switch k {
-	case NoCapacity:
-		return capacityFirst, capacityLast
-	case Denied:
-		return deniedFirst, deniedLast
-	default:
-		return failedFirst, failedLast
-	}
-}
-
-// doubled returns the wait after so many refusals in a row.
-func doubled(first, last time.Duration, times int) time.Duration {
-	wait := first
-	for i := 1; i < times && wait < last; i++ {
-		wait *= 2
-	}
-	return min(wait, last)
-}
-
-// shorten cuts s to maxReason bytes, between two characters.
-func shorten(s string) string {
-	if len(s) <= maxReason {
-		return s
-	}
-	return strings.ToValidUTF8(s[:maxReason], "") + "…"
+func (l *Learnt) Forget(now time.Time) {
+	l.RateLimitedUntil, l.Holdoffs, l.Forgot = time.Time{}, nil, now.Truncate(time.Millisecond) // as is known of instances
 }

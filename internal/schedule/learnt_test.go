@@ -168,8 +168,10 @@ func TestForgetKeepsTheQuotaOnly(t *testing.T) {
 	l := NewLearnt(3)
 	l.RateLimited(noon)
 	l.CreateFailed("", "x", true, noon)
-	l.Forget()
-	assert.Equal(t, NewLearnt(3), l)
+	l.Forget(noon)
+	want := NewLearnt(3)
+	want.Forgot = noon
+	assert.Equal(t, want, l)
 }
 
 func TestLearntSurvivesJSON(t *testing.T) {

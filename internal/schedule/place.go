@@ -79,14 +79,12 @@ func (p *planner) slotFor(i int32, types map[string]int32) slot {
 		s.typ, s.price, s.room = t, p.w.Types[t].Price, p.w.Types[t].Resources
 		s.open = in.Phase == Up || in.Phase == Booting || in.Phase == Creating
 	}
-	switch {
-	case in.Phase != Creating:
-		p.accepted++
-	case s.typ >= 0:
-		p.tries(s.typ)
-	default:
+	if in.Phase == Creating {
 		p.creating++
+	} else {
+		p.accepted++
 	}
+	p.countTrial(in, s.typ)
 	return s
 }
 

@@ -58,6 +58,9 @@ func drawWorld(t *rapid.T) *World {
 			Phase:     rapid.SampledFrom([]Phase{Up, Up, Up, Booting, Creating, Leaving, Parked}).Draw(t, "phase"),
 			IdleSince: noon.Add(-time.Duration(n("idle", 0, 2)) * time.Minute)})
 	}
+	for i := range w.Instances {
+		w.Instances[i].Doubtful = w.Instances[i].Phase == Leaving && rapid.Bool().Draw(t, "doubtful")
+	}
 	drawContainers(t, w, n)
 	drawLearnt(t, w, n)
 	return w
@@ -83,7 +86,7 @@ func drawLearnt(t *rapid.T, w *World, n func(string, int, int) int) {
 	for range n("news", 0, 3) {
 		now := noon.Add(-time.Duration(n("ago", 0, 90)) * time.Second)
 		name := fmt.Sprintf("t%d", n("type", 0, 4))
-		switch n("what", 0, 5) {
+		switch n("what", 0, 9) {
 		case 0:
 			w.Learnt.QuotaRefused(n("alive", 0, 8), now)
 		case 1:
@@ -96,6 +99,14 @@ func drawLearnt(t *rapid.T, w *World, n func(string, int, int) int) {
 			w.Learnt.RateLimited(now.Add(30 * time.Second))
 		case 5:
 			w.Learnt.Created(InstanceType{Name: name}, n("alive", 1, 8), now)
+		case 6:
+			w.Learnt.BootFailed(name, "x", now.Add(-time.Duration(n("asked ago", 0, 90))*time.Second), now)
+		case 7:
+			w.Learnt.TakenBack(name, "x", now.Add(-time.Duration(n("asked ago", 0, 90))*time.Second), now)
+		case 8:
+			w.Learnt.Booted(name)
+		case 9:
+			w.Learnt.QuotaExceeded(ScopeGroup, "g1", "x", now)
 		}
 	}
 }

@@ -31,12 +31,15 @@ type sim struct {
 	ran     map[string]time.Duration // from the start of the simulation until it ran
 	// follow is told how many containers end, before the fleet decides.
 	follow func(n int)
+	// unbootable has every boot fail.
+	unbootable bool
+	asked      map[string]time.Time
 	// early has the fleet decide once more, before it hears that they have ended.
 	early bool
 }
 
 func newSim(t *testing.T, w *world, quota int, lasts func(c *Container) time.Duration) *sim {
-	return &sim{t: t, w: &w.World, quota: quota, lasts: lasts, started: map[string]time.Time{}, ran: map[string]time.Duration{}}
+	return &sim{t: t, w: &w.World, quota: quota, lasts: lasts, started: map[string]time.Time{}, ran: map[string]time.Duration{}, asked: map[string]time.Time{}}
 }
 
 // step lets time pass, and decides.
@@ -68,6 +71,7 @@ func (s *sim) decide() {
 		s.serial++
 		s.bought++
 		names[i] = fmt.Sprintf("i%04d", s.serial)
+		s.asked[names[i]] = s.w.Now
 		s.w.Instances = append(s.w.Instances, Instance{Name: names[i], Type: c.Type, Phase: Creating})
 	}
 	for i := range s.w.Containers {
@@ -119,8 +123,12 @@ func (s *sim) answer() {
 			alive++
 			in.Phase, s.started[in.Name] = Booting, s.w.Now
 			s.w.Learnt.Created(smallType, alive, s.w.Now)
+		case in.Phase == Booting && s.w.Now.Sub(s.started[in.Name]) >= simBoot && s.unbootable:
+			s.w.Learnt.BootFailed(in.Type, "boot timeout", s.asked[in.Name], s.w.Now)
+			continue
 		case in.Phase == Booting && s.w.Now.Sub(s.started[in.Name]) >= simBoot:
 			in.Phase, in.IdleSince = Up, s.w.Now
+			s.w.Learnt.Booted(in.Type)
 		case in.Phase == Leaving, in.Phase == Up && !busy[in.Name] && s.w.Now.Sub(in.IdleSince) >= simIdle:
 			continue
 		case busy[in.Name]:

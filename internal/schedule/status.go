@@ -19,7 +19,8 @@ const (
 	outcomeNone     outcomeKind = iota // it runs
 	outcomeOnHold                      // its priority is negative
 	outcomeStarting                    // assigned; ref: index into World.Instances
-	outcomeBooting                     // reserved; ref: index into World.Types
+	outcomeCreating                    // reserved on an instance that is not accepted yet; ref: index into World.Types
+	outcomeBooting                     // reserved on one that is; ref: index into World.Types
 	outcomeQueued                      // ref: index into Decision.reasons
 )
 
@@ -102,8 +103,9 @@ func (d *Decision) StatusAt(i int) string {
 		return "on hold: priority is negative"
 	case outcomeStarting:
 		return "starting on " + d.w.Instances[o.ref].Name
-	case outcomeBooting:
-		return fmt.Sprintf("waiting for a %s instance to boot", d.w.Types[o.ref].Name)
+	case outcomeCreating, outcomeBooting:
+		t := &d.w.Types[o.ref]
+		return fmt.Sprintf("waiting for a %s instance to boot", t.Name) + d.failureBefore(t, o.kind == outcomeBooting)
 	case outcomeQueued:
 		return fmt.Sprintf("queue position %d: %s", o.position, d.sentence(&d.reasons[o.ref]))
 	default:
@@ -116,7 +118,7 @@ func (d *Decision) sentence(r *reason) string {
 	case stopHeld:
 		return d.heldSentence(r)
 	case stopTrial:
-		return trialSentence(&d.holdoffs[r.holdoff])
+		return "one instance is tried first, since " + d.holdoffs[r.holdoff].story()
 	case stopMax:
 		return fmt.Sprintf("fleet is at its limit of %s (max_instances)", plural(float64(r.n), "instance")) + d.hintSentence(r)
 	case stopQuota:
@@ -182,7 +184,7 @@ func (d *Decision) heldSentence(r *reason) string {
 			more++
 			continue
 		}
-		parts = append(parts, d.holdoffSentence(&d.holdoffs[d.held[t].by]))
+		parts = append(parts, d.holdoffs[d.held[t].by].sentence(d.clock))
 	}
 	if more > 0 {
 		parts = append(parts, fmt.Sprintf("and %d more", more))
@@ -190,36 +192,21 @@ func (d *Decision) heldSentence(r *reason) string {
 	return strings.Join(parts, ", ")
 }
 
-func (d *Decision) holdoffSentence(h *Holdoff) string {
-	what := h.what()
-	switch h.Kind {
-	case NoCapacity:
-		return fmt.Sprintf("no capacity for %s until %s (%s)", what, d.clock(h.Until), h.Reason)
-	case Denied:
-		return fmt.Sprintf("creating %s is not possible until somebody acts: %s (next try at %s)", what, h.Reason, d.clock(h.Until))
-	default:
-		return fmt.Sprintf("creating %s failed: %s (next try at %s)", what, h.Reason, d.clock(h.Until))
+// failureBefore says what has become of the last instance of type t, if it has failed at
+// what the one that is accepted, or is still to be, may fail at.
+func (d *Decision) failureBefore(t *InstanceType, accepted bool) string {
+	var last *Holdoff
+	for i := range d.holdoffs {
+		h := &d.holdoffs[i]
+		failed := h.Kind.isBoot() || h.Kind.isCreation() && !accepted
+		if failed && h.covers(t) && !h.forgotten(d.w.Now) && (last == nil || h.Until.After(last.Until)) {
+			last = h
+		}
 	}
-}
-
-// trialSentence says why one instance is tried before more are.
-func trialSentence(h *Holdoff) string {
-	if h.Kind == NoCapacity {
-		return fmt.Sprintf("one instance is tried first, since there was no capacity for %s (%s)", h.what(), h.Reason)
+	if last == nil {
+		return ""
 	}
-	return fmt.Sprintf("one instance is tried first, since creating %s failed: %s", h.what(), h.Reason)
-}
-
-// what says what h keeps from being created.
-func (h *Holdoff) what() string {
-	switch h.Scope {
-	case ScopeType:
-		return h.Name
-	case ScopeGroup:
-		return "group " + h.Name
-	default:
-		return "any instance"
-	}
+	return "; " + last.story()
 }
 
 // clock says a time of day, with the date if it is another day.

@@ -83,6 +83,9 @@ type Instance struct {
 	// IdleSince is when the last container on it ended, or when it came up. Zero if
 	// not known. It only decides which of several idle instances is let go first.
 	IdleSince time.Time
+	// Doubtful: creating it has failed, and it is not known yet whether it exists all the
+	// same. What held off its type then holds on until that is known.
+	Doubtful bool
 }
 
 // Binding is how firmly a container belongs to an instance.

@@ -27,6 +27,7 @@ type weather struct {
 
 	lasts     map[string]time.Duration // of containers
 	ran       map[string]bool          // instances on which something ran
+	asked     map[string]time.Time     // when instances were asked for
 	bought    int                      // creations asked for
 	failures  int                      // creations refused, instances that failed or were lost
 	dropped   int                      // instances shut down for others before anything ran on them
@@ -81,7 +82,7 @@ func drawWeather(t *rapid.T) *weather {
 		OnDemandFallback: rapid.Bool().Draw(t, "on-demand fallback"), MinIdle: n("min idle", 0, 4) / 3}
 	w.Learnt = NewLearnt(n("estimate", -3, 5))
 	c := &weather{t: t, w: &w.World, none: map[string][]change{}, tokens: burst, filled: noon,
-		lasts: map[string]time.Duration{}, ran: map[string]bool{}}
+		lasts: map[string]time.Duration{}, ran: map[string]bool{}, asked: map[string]time.Time{}}
 	for range n("changes of the quota", 0, 3) {
 		c.quotas = append(c.quotas, change{noon.Add(c.seconds("from", 0, 1200)), n("quota", 0, 5)})
 	}
@@ -164,6 +165,9 @@ func (c *weather) gone(name string) {
 
 func (c *weather) lose(which int) {
 	if which < len(c.w.Instances) && c.w.Instances[which].Phase != Creating {
+		if in := c.w.Instances[which]; in.Phase == Booting {
+			c.w.Learnt.TakenBack(in.Type, "taken", c.asked[in.Name], c.w.Now)
+		}
 		c.failures++
 		c.gone(c.w.Instances[which].Name)
 	}
@@ -205,8 +209,14 @@ func (c *weather) create(name string) {
 		l.RateLimited(now.Add(time.Second))
 	case luck == 19:
 		l.CreateFailed("", "AuthFailure", true, now)
-	case luck >= 17:
+	case luck == 18:
 		l.CreateFailed(typ.Name, "InternalError", false, now)
+	case luck == 17: // the answer is lost, and what there may be is destroyed
+		l.CreateFailed(typ.Name, "timeout", false, now)
+		c.failures++
+		in.Doubtful = true
+		c.leave(name)
+		return
 	case c.alive() >= valueAt(c.quotas, now, 6):
 		l.QuotaRefused(c.alive(), now)
 	default:
@@ -229,10 +239,11 @@ func (c *weather) up(name string, fails bool) {
 	switch in := c.instance(name); {
 	case in == nil:
 	case fails:
-		c.w.Learnt.CreateFailed(in.Type, "boot timeout", false, c.w.Now)
+		c.w.Learnt.BootFailed(in.Type, "boot timeout", c.asked[name], c.w.Now)
 		c.refuse(name)
 	case in.Phase == Booting:
 		in.Phase = Up
+		c.w.Learnt.Booted(in.Type)
 		c.idle(name)
 	}
 }
@@ -308,6 +319,7 @@ func (c *weather) decide() {
 	for i, n := range d.Create {
 		c.bought++
 		names[i] = fmt.Sprintf("i%04d", c.bought)
+		c.asked[names[i]] = c.w.Now
 		c.w.Instances = append(c.w.Instances, Instance{Name: names[i], Type: n.Type, Phase: Creating})
 		c.after(c.seconds("answer", 1, 3), func() { c.create(names[i]) })
 	}

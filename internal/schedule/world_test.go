@@ -74,6 +74,12 @@ func (w *world) add(phase Phase, typ string, names ...string) *world {
 
 func (w *world) up(typ string, names ...string) *world { return w.add(Up, typ, names...) }
 
+// doubtful adds an instance that may exist although creating it failed.
+func (w *world) doubtful(typ, name string) *world {
+	w.Instances = append(w.Instances, Instance{Name: name, Type: typ, Phase: Leaving, Doubtful: true})
+	return w
+}
+
 func (w *world) contain(c Container, ids string) *world {
 	for _, id := range strings.Fields(ids) {
 		c.ID, c.Order = id, int64(len(w.Containers))
