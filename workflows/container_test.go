@@ -116,7 +116,7 @@ func TestPrioritiesArePassedOnAndNonsenseIsSaid(t *testing.T) {
 	w := newWorld(t)
 	w.signal(time.Second, api.SignalSetPriority, "high")
 	w.after(2*time.Second, func() {
-		assert.Contains(t, w.details(), `ignored signal set-priority: "\"high\"" is not an integer`)
+		assert.Contains(t, w.details(), `ignored signal set-priority: "\"high\"" is not an integer; allowed: a number such as 5, below 0 to hold it`)
 		assert.Equal(t, "submitted to fleet default", query[api.ContainerState](w).Status)
 	})
 	w.signal(3*time.Second, api.SignalSetPriority, 5)
