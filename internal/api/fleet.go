@@ -110,7 +110,9 @@ type FleetState struct {
 	// prepared the fleet.
 	OutputStore string `json:"output_store"`
 	// Problem says why the fleet can't work, if so.
-	Problem   string               `json:"problem,omitempty"`
+	Problem string `json:"problem,omitempty"`
+	// Deleting: it takes nothing new, and goes when its containers have ended.
+	Deleting  bool                 `json:"deleting,omitempty"`
 	Queued    int                  `json:"queued"`
 	Assigned  int                  `json:"assigned"`
 	Running   int                  `json:"running"`

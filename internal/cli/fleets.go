@@ -224,6 +224,9 @@ func (s *Session) ShowFleet(ctx context.Context, named ...string) error {
 		return s.Print.Encode(f)
 	}
 	s.Print.Linef("fleet %s: driver %s, since %s ago", f.Name, f.Spec.Driver, s.Print.Ago(f.Since))
+	if f.Deleting {
+		s.Print.Linef("it is being deleted")
+	}
 	if f.Problem != "" {
 		s.Print.Linef("it can't work: %s", f.Problem)
 	}
