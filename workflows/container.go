@@ -123,13 +123,7 @@ func (c *container) ask(ctx workflow.Context, summary string, request api.Reques
 func (c *container) follow(ctx, outer workflow.Context) {
 	ctx, stop := workflow.WithCancel(ctx)
 	defer stop()
-	workflow.GoNamed(ctx, "outcome", func(ctx workflow.Context) {
-		var outcome api.Outcome
-		workflow.GetSignalChannel(ctx, api.SignalOutcome).Receive(ctx, &outcome)
-		if c.outcome == nil {
-			c.outcome = &outcome
-		}
-	})
+	workflow.GoNamed(ctx, "outcome", c.takeOutcome)
 	workflow.GoNamed(ctx, "priorities", c.takePriorities)
 	workflow.GoNamed(ctx, "priority", c.passPriorities)
 	workflow.GoNamed(ctx, "status", c.refresh)

@@ -117,6 +117,17 @@ func TestAPriorityThatIsNoIntegerChangesNothing(t *testing.T) {
 	assert.Len(t, w.requests, 1, "the fleet is told nothing")
 }
 
+func TestAnOutcomeThatSaysNothingIsNone(t *testing.T) {
+	w := newWorld(t)
+	for k, payload := range []any{nil, 7, "x", []byte{1}, map[string]int{"result": 5}, api.Outcome{}} {
+		w.signal(time.Duration(k+1)*time.Second, api.SignalOutcome, payload)
+	}
+	w.signal(time.Minute, api.SignalOutcome, api.Outcome{Result: &api.ContainerResult{ExitCode: 4}})
+	result, err := w.contain("container/c-1", `{"command": ["true"]}`)
+	require.NoError(t, err)
+	assert.Equal(t, 4, result.ExitCode)
+}
+
 func TestAContainersWorkflowIDIsPrintable(t *testing.T) {
 	_, err := newWorld(t).contain("container/ü", `{"command": ["true"]}`)
 	var refusal *temporal.ApplicationError

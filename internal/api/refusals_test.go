@@ -105,6 +105,28 @@ func TestABadContainerIDIsRefused(t *testing.T) {
 	assert.EqualError(t, api.CheckContainerID("broken"), `container ID "broken" is not allowed: it has a meaning in what the runner prints`)
 }
 
+func TestABadOrderToAFleetSaysWhatIsAllowed(t *testing.T) {
+	for text, says := range map[string]string{
+		`7`:              `a JSON number is not allowed here; allowed: {"drain": true}, {"drain": false} or nothing`,
+		`{"drain": "x"}`: `drain: a JSON string is not allowed here; allowed: {"drain": true}, {"drain": false} or nothing`,
+		`{"dry": true}`:  `json: unknown field "dry"; allowed: {"drain": true}, {"drain": false} or nothing`,
+	} {
+		var got api.DeleteFleet
+		assert.EqualError(t, json.Unmarshal([]byte(text), &got), says)
+		assert.Zero(t, got)
+	}
+	for text, says := range map[string]string{
+		`7`:           `a JSON number is not a fleet's input; allowed: {"spec": …}`,
+		`[]`:          `a JSON array is not a fleet's input; allowed: {"spec": …}`,
+		`{"spec": 7}`: `fleet spec: "7" is not a fleet's spec; allowed: keys and values, such as "name: default"`,
+		`{"spec": {"engine": "lx", "limits": {"min_idle": {}}}}`: `fleet spec: limits.min_idle: a map is not allowed here; allowed: a whole number`,
+	} {
+		var got api.FleetInput
+		assert.EqualError(t, json.Unmarshal([]byte(text), &got), says)
+		assert.Zero(t, got)
+	}
+}
+
 // What is sent to an instance by people, and is nonsense.
 func TestABadOrderToAnInstanceSaysWhatIsAllowed(t *testing.T) {
 	const behaviors = `; allowed: "run", "hold", "drain" or {"behavior": …, "reason": …, "by": …}`
