@@ -39,6 +39,15 @@ func TestAFleetIsNotStartedFromNonsense(t *testing.T) {
 	}
 }
 
+func TestAnInstanceIsOnlyStartedByItsFleet(t *testing.T) {
+	w := newWorld(t)
+	w.env.ExecuteWorkflow(workflows.Instance, api.InstanceInput{})
+	var refusal *temporal.ApplicationError
+	require.ErrorAs(t, w.env.GetWorkflowError(), &refusal)
+	assert.Equal(t, "an Instance is started by its fleet: name, spec.fleet and spec.driver are required", refusal.Message())
+	assert.Empty(t, w.did, "nothing was created")
+}
+
 // updated sends an update to a fleet, and returns why it was refused.
 func (w *world) updated(d time.Duration, name string, payload any) *error {
 	refused := new(error)

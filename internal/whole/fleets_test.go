@@ -78,6 +78,8 @@ func TestTwoFleetsOnTheSameWorkersSeeOnlyTheirOwn(t *testing.T) {
 		return slices.Equal(s.rows("id", "ps", "-a", "--fleet", "two"), []string{"c-two"})
 	}, "also with what has ended")
 
+	s.refused(1, `container "c-one" is of fleet one, not of two`, "ps", "c-one", "--fleet", "two")
+
 	// A fleet that has lost its memory finds its own in the cloud's list, and nothing else.
 	for _, id := range []string{api.FleetWorkflowID("two"), api.InstanceWorkflowID("two", own["two"])} {
 		require.NoError(t, s.client.TerminateWorkflow(t.Context(), id, "", "test"))

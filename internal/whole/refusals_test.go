@@ -80,6 +80,22 @@ func TestTheCommandRefusesWhatThereIsNot(t *testing.T) {
 		{file("late", "name: other\nlimits:\n  max_instances: -1\n") + ":3: limits.max_instances: -1 is too small; allowed: 1 or more", 1, []string{"fleet", "apply", "-f", dir + "/late"}},
 		{`container over: Temporal has no namespace "nonsense"; choose another with --namespace or TEMPORAL_NAMESPACE, or create it: temporal operator namespace create -n nonsense`, 1, []string{"--namespace", "nonsense", "wait", "over"}},
 	}
+	for _, c := range []struct {
+		about string
+		args  []string
+	}{
+		{"list workflows: ", []string{"ps"}}, {"list workflows: ", []string{"instance", "list"}}, {"list workflows: ", []string{"fleet", "list"}},
+		{"list workflows: ", []string{"instance", "show", "x"}}, {"container x: ", []string{"run", "--name", "x", "--", "true"}},
+		{"container x: ", []string{"cancel", "x"}}, {"container x: ", []string{"logs", "x"}}, {"fleet default: ", []string{"fleet", "status", "default"}},
+		{"fleet default: ", []string{"fleet", "delete", "default"}}, {"fleet default: ", []string{"ps", "--fleet", "default"}},
+	} {
+		cases = append(cases, struct {
+			says string
+			code int
+			args []string
+		}{c.about + `Temporal has no namespace "nonsense"; choose another with --namespace or TEMPORAL_NAMESPACE, or create it: temporal operator namespace create -n nonsense`,
+			1, append([]string{"--namespace", "nonsense"}, c.args...)})
+	}
 	for _, id := range []string{"nope", "", "ü", "a b", "a\nb", "nope[0-9]", "a'b", strings.Repeat("a", 3000)} {
 		for _, command := range []string{"ps", "wait", "logs", "cancel"} {
 			cases = append(cases, struct {
@@ -133,6 +149,14 @@ func TestTheCommandRefusesWhatThereIsNot(t *testing.T) {
 	s.refused(1, "container refused: fleet \"nope\" does not exist; fleets: default", "run", "--name", "refused", "--fleet", "nope", "--", "true")
 	s.refused(1, "container image: fleet default runs no images: its engine is process; allowed: a container without an image, or a fleet with engine docker or podman",
 		"run", "--name", "image", "--image", "alpine", "--", "true")
+	s.applyNamed("sticky", func(spec *fleetspec.Spec) {
+		spec.Faults = &fleetspec.Faults{Destroy: fleetspec.CallFaults{Fail: 1}}
+	})
+	s.must("run", "--fleet", "sticky", "--", "true")
+	leaving := s.fleetNamed("sticky").Instances[0].Name
+	s.must("instance", "destroy", leaving)
+	s.eventually(20*time.Second, func() bool { return s.fleetNamed("sticky").Instances[0].State == api.StateShutdown }, "it shuts down")
+	s.refused(1, fmt.Sprintf("instance %[1]s: instance %[1]s is in state shutdown: its idle behavior can no longer change", leaving), "instance", "hold", leaving)
 	_, stderr, code := s.drover("fleet", "apply", "-f", file("no-key", "name: no-key\nssh: {key_file: /does/not/exist}\n"))
 	assert.Equal(t, 1, code, "it exists, and says why it can't work")
 	assert.Equal(t, "drover: fleet no-key can't work: ssh.key_file: stat /does/not/exist: no such file or directory\n", stderr)
