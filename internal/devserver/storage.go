@@ -114,13 +114,13 @@ func ensureTables(path string) error {
 
 // checkDatabase says when a file is something else than a database, before anything is
 // written to it.
-func checkDatabase(path string) error {
+func checkDatabase(path string) (err error) {
 	const magic = "SQLite format 3\x00"
 	f, err := os.Open(path)
 	if err != nil {
 		return err
 	}
-	defer f.Close()
+	defer func() { err = errors.Join(err, f.Close()) }()
 	head := make([]byte, len(magic))
 	n, err := io.ReadFull(f, head)
 	switch {
