@@ -267,3 +267,26 @@ func oneLine(t *testing.T, err error, says string) {
 	assert.NotContains(t, message, "\n")
 	assert.NotContains(t, message, "api.", "the names of our types are nobody's business")
 }
+
+// TestDevRefusesBeforeItStartsAnything has `drover dev` told to use what it can't.
+func TestDevRefusesBeforeItStartsAnything(t *testing.T) {
+	s := newServer(t)
+	tmp := t.TempDir()
+	t.Setenv("TMPDIR", tmp)
+	file := filepath.Join(tmp, "file")
+	require.NoError(t, os.WriteFile(file, nil, 0o600))
+	used := s.address[strings.LastIndex(s.address, ":")+1:]
+	for says, args := range map[string][]string{
+		"--state-dir: mkdir " + file + ": not a directory":                                                                    {"--state-dir", file},
+		"--state-dir: mkdir " + file + ": not a directory\x00two":                                                             {"--state-dir", file + "/below"},
+		"--ui-port: 127.0.0.1:" + used + " is in use already: stop what listens there, or choose another port with --ui-port": {"--ui-port", used},
+		"--temporal-port: 127.0.0.1:" + used + " is in use already: stop what listens there, or choose another port with --temporal-port (or --address to use the Temporal that runs there)": {"--temporal-port", used},
+		"no Temporal at 127.0.0.1:1: transport: Error while dialing: dial tcp 127.0.0.1:1: connect: connection refused; start one with `drover dev`, or set TEMPORAL_ADDRESS":                {"--address", "127.0.0.1:1"},
+	} {
+		says, _, _ = strings.Cut(says, "\x00")
+		s.refused(1, says, append([]string{"dev", "--temporal-port", "0", "--ui-port", "0"}, args...)...)
+	}
+	left, err := filepath.Glob(filepath.Join(tmp, "drover-dev-*"))
+	require.NoError(t, err)
+	assert.Empty(t, left, "nothing is left")
+}
