@@ -53,11 +53,9 @@ type container struct {
 }
 
 func newContainer(ctx workflow.Context, input json.RawMessage, carried *api.ContainerCarried) (*container, error) {
-	c := &container{info: workflow.GetInfo(ctx), spec: api.DefaultContainerSpec()}
-	err := json.Unmarshal(input, &c.spec)
-	if err == nil {
-		err = c.spec.Validate()
-	}
+	c := &container{info: workflow.GetInfo(ctx)}
+	var err error
+	c.spec, err = api.ParseContainerSpec(input)
 	if id := c.info.WorkflowExecution.ID; err == nil && strings.ContainsFunc(id, func(r rune) bool { return r < ' ' || r > '~' }) {
 		err = fmt.Errorf("workflow ID %q is not allowed: printable ASCII only, or nobody can answer it", id)
 	}
@@ -125,13 +123,7 @@ func (c *container) ask(ctx workflow.Context, summary string, request api.Reques
 func (c *container) follow(ctx, outer workflow.Context) {
 	ctx, stop := workflow.WithCancel(ctx)
 	defer stop()
-	workflow.GoNamed(ctx, "outcome", func(ctx workflow.Context) {
-		var outcome api.Outcome
-		workflow.GetSignalChannel(ctx, api.SignalOutcome).Receive(ctx, &outcome)
-		if c.outcome == nil {
-			c.outcome = &outcome
-		}
-	})
+	workflow.GoNamed(ctx, "outcome", c.takeOutcome)
 	workflow.GoNamed(ctx, "priorities", c.takePriorities)
 	workflow.GoNamed(ctx, "priority", c.passPriorities)
 	workflow.GoNamed(ctx, "status", c.refresh)

@@ -230,7 +230,7 @@ func (f *fleet) continueAsNew(ctx workflow.Context) error {
 // answer answers QueryState.
 func (f *fleet) answer() api.FleetState {
 	s := api.FleetState{
-		Name: f.spec.Name, Spec: f.spec, OutputStore: f.ready.OutputStore, Problem: f.problem,
+		Name: f.spec.Name, Spec: f.spec, OutputStore: f.ready.OutputStore, Problem: f.problem, Deleting: f.deleting,
 		Totals: f.totals, Since: api.Time{Time: f.since}, Instances: []api.FleetInstanceState{},
 	}
 	for _, c := range f.containers {

@@ -35,6 +35,10 @@ func (f *fleet) listen(ctx workflow.Context) {
 func (f *fleet) request(ctx workflow.Context, r api.Request) {
 	f.news = true
 	f.received++
+	if err := api.CheckContainerID(r.ID); err != nil {
+		f.log.Warn("ignored a request", "error", err)
+		return
+	}
 	c := f.byID[r.ID]
 	switch r.Kind {
 	case api.Submit:

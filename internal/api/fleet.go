@@ -1,6 +1,9 @@
 package api
 
 import (
+	"encoding/json"
+	"errors"
+	"fmt"
 	"time"
 
 	"drover/internal/fleetspec"
@@ -12,6 +15,20 @@ type FleetInput struct {
 	Spec fleetspec.Spec `json:"spec"`
 	// Carried is what an earlier run of the same workflow left. Nil in the first.
 	Carried *FleetCarried `json:"carried,omitempty"`
+}
+
+// UnmarshalJSON decodes an object.
+func (f *FleetInput) UnmarshalJSON(data []byte) error {
+	type plain FleetInput
+	var p plain
+	var mistyped *json.UnmarshalTypeError
+	if err := json.Unmarshal(data, &p); errors.As(err, &mistyped) && mistyped.Field == "" {
+		return fmt.Errorf(`a JSON %s is not a fleet's input; allowed: {"spec": …}`, mistyped.Value)
+	} else if err != nil {
+		return err
+	}
+	*f = FleetInput(p)
+	return nil
 }
 
 // FleetCarried is what a Fleet carries over when it continues as new.
@@ -110,7 +127,9 @@ type FleetState struct {
 	// prepared the fleet.
 	OutputStore string `json:"output_store"`
 	// Problem says why the fleet can't work, if so.
-	Problem   string               `json:"problem,omitempty"`
+	Problem string `json:"problem,omitempty"`
+	// Deleting: it takes nothing new, and goes when its containers have ended.
+	Deleting  bool                 `json:"deleting,omitempty"`
 	Queued    int                  `json:"queued"`
 	Assigned  int                  `json:"assigned"`
 	Running   int                  `json:"running"`
@@ -150,4 +169,15 @@ type ContainersPage struct {
 type DeleteFleet struct {
 	// Drain lets running and queued containers end first, and refuses new ones.
 	Drain bool `json:"drain,omitempty"`
+}
+
+// UnmarshalJSON decodes an object or null.
+func (d *DeleteFleet) UnmarshalJSON(data []byte) error {
+	type plain DeleteFleet
+	var p plain
+	if err := strictly(data, &p); err != nil {
+		return fmt.Errorf(`%w; allowed: {"drain": true}, {"drain": false} or nothing`, err)
+	}
+	*d = DeleteFleet(p)
+	return nil
 }

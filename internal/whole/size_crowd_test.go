@@ -69,14 +69,20 @@ type simulated struct {
 // RegisterActivityWithOptions registers a simulation if there is one of that name.
 func (r simulated) RegisterActivityWithOptions(real any, options activity.RegisterOptions) {
 	function, found := map[string]any{
-		api.PrepareFleetActivity:    func(context.Context, fleetspec.Spec) (api.FleetReady, error) { return api.FleetReady{OutputStore: "mem://"}, nil },
-		api.SyncFleetActivity:       func(ctx context.Context, _ api.SyncInput) (api.SyncResult, error) { return api.SyncResult{}, lasts(ctx) },
-		api.CreateInstanceActivity:  createSimulated,
-		api.AwaitAddressActivity:    func(_ context.Context, m api.Machine) (api.Machine, error) { return m, nil },
-		api.BootProbeActivity:       func(context.Context, api.BootProbeInput) error { return nil },
-		api.CopyRunnerActivity:      func(context.Context, api.CopyRunnerInput) (string, error) { return "/runner", nil },
-		api.RunProbeActivity:        func(context.Context, api.Machine) (api.Listing, error) { return api.Listing{}, nil },
-		api.WatchActivity:           func(ctx context.Context, _ api.WatchInput) (api.WatchResult, error) { return api.WatchResult{}, lasts(ctx) },
+		api.PrepareFleetActivity: func(context.Context, fleetspec.Spec) (api.FleetReady, error) {
+			return api.FleetReady{OutputStore: "mem://"}, nil
+		},
+		api.SyncFleetActivity: func(ctx context.Context, _ api.SyncInput) (api.SyncResult, error) {
+			return api.SyncResult{}, lasts(ctx)
+		},
+		api.CreateInstanceActivity: createSimulated,
+		api.AwaitAddressActivity:   func(_ context.Context, m api.Machine) (api.Machine, error) { return m, nil },
+		api.BootProbeActivity:      func(context.Context, api.BootProbeInput) error { return nil },
+		api.CopyRunnerActivity:     func(context.Context, api.CopyRunnerInput) (string, error) { return "/runner", nil },
+		api.RunProbeActivity:       func(context.Context, api.Machine) (api.Listing, error) { return api.Listing{}, nil },
+		api.WatchActivity: func(ctx context.Context, _ api.WatchInput) (api.WatchResult, error) {
+			return api.WatchResult{}, lasts(ctx)
+		},
 		api.RunContainerActivity:    r.c.run,
 		api.TagInstanceActivity:     func(context.Context, api.TagInput) error { return nil },
 		api.DestroyInstanceActivity: func(context.Context, api.DestroyInput) error { return nil },
