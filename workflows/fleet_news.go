@@ -36,6 +36,9 @@ func (f *fleet) request(ctx workflow.Context, r api.Request) {
 	f.news = true
 	f.received++
 	c := f.byID[r.ID]
+	if c == nil && (r.Again || r.Kind == api.Cancel) && f.isTold(r.ID) {
+		return // or its result would be another one
+	}
 	switch r.Kind {
 	case api.Submit:
 		f.submit(ctx, c, r)
@@ -125,6 +128,7 @@ func (f *fleet) report(ctx workflow.Context, r api.Report) {
 	if r.Incarnation < m.Incarnation {
 		return
 	}
+	m.tells(r)
 	for _, ended := range r.Ended {
 		f.ended(m, ended)
 	}
