@@ -154,6 +154,7 @@ func (f *fleet) seen(ctx workflow.Context, m *machine, r api.Report) {
 		m.Accepted = true
 		f.totals.Created++
 		f.learnt.Created(f.instanceType(m.Type), f.accepted(), workflow.Now(ctx))
+		f.learnt.Passed(fromMilliseconds(m.Incarnation))
 	}
 	m.CloudID, m.Behavior, m.Kept = r.CloudID, r.Behavior, r.Kept
 	if r.State == api.StateIdle && m.State != api.StateIdle {
@@ -202,11 +203,7 @@ func (f *fleet) refused(ctx workflow.Context, m *machine, r api.CreateRefusal) {
 		scope, name := f.instanceType(m.Type).RuledOut(schedule.Scope(r.Scope))
 		f.learnt.CapacityRefused(scope, name, r.Message, now)
 	case "rate-limit":
-		until := r.RetryAt
-		if until.IsZero() {
-			until = now.Add(30 * time.Second) // the cloud did not say
-		}
-		f.learnt.RateLimited(until)
+		f.learnt.RateLimited(fromMilliseconds(m.Incarnation), r.RetryAt, now)
 	case "denied":
 		f.learnt.CreateFailed("", r.Message, true, now)
 	case "invalid":

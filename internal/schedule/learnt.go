@@ -23,6 +23,7 @@ const (
 type Learnt struct {
 	Quota            Quota     `json:"quota,omitzero"`
 	RateLimitedUntil time.Time `json:"rate_limited_until,omitzero"` // no create request before
+	Pace             Pace      `json:"pace,omitzero"`
 	Holdoffs         []Holdoff `json:"holdoffs,omitempty"`
 }
 
@@ -150,13 +151,6 @@ func (t InstanceType) RuledOut(scope Scope) (Scope, string) {
 	return ScopeAll, ""
 }
 
-// RateLimited tells that the cloud accepts no create request until the given time.
-func (l *Learnt) RateLimited(until time.Time) {
-	if until.After(l.RateLimitedUntil) {
-		l.RateLimitedUntil = until
-	}
-}
-
 // CreateFailed tells that creating an instance of the named type failed for another
 // reason; an empty name means that it would fail for any type (bad credentials).
 // permanent: it won't work until a person does something.
@@ -174,7 +168,7 @@ func (l *Learnt) CreateFailed(typeName, reason string, permanent bool, now time.
 // Forget drops what the cloud's errors taught (not the quota), so that creating is
 // tried again at once: when a person has changed the fleet's spec or asks for it.
 func (l *Learnt) Forget() {
-	l.RateLimitedUntil, l.Holdoffs = time.Time{}, nil
+	l.RateLimitedUntil, l.Pace, l.Holdoffs = time.Time{}, Pace{}, nil
 }
 
 // holdOff begins h, or prolongs the one that it repeats.
