@@ -84,6 +84,54 @@ func TestManyThatEndAtOnceAreFollowedOnTheSameInstance(t *testing.T) {
 	s.bought(1)
 }
 
+// TestWhatBootsForAContainerThatWentElsewhereServesTheNext holds an instance back in its
+// boot. The container that it was bought for is cancelled, the next finds room elsewhere,
+// and the third waits for it.
+func TestWhatBootsForAContainerThatWentElsewhereServesTheNext(t *testing.T) {
+	t.Parallel()
+	files := t.TempDir()
+	file := func(name string) string { return filepath.Join(files, name) }
+	create := func(name string) { require.NoError(t, os.WriteFile(file(name), nil, 0o600)) }
+	create("boot")
+	s := newSystem(t, func(spec *fleetspec.Spec) {
+		chained(spec)
+		spec.BootProbe = "test -e " + file("boot")
+		spec.Intervals.Probe = fleetspec.Duration(time.Second)
+	})
+	until := func(name, end string) client.WorkflowRun {
+		return s.submit(name, map[string]any{"vcpus": 2, "command": []string{"sh", "-c", "while [ ! -e " + file(end) + " ]; do sleep 0.05; done"}})
+	}
+	first := until("first", "first-ends")
+	s.eventually(time.Minute, func() bool { return s.fleet().Running == 1 }, "the first runs")
+	require.NoError(t, os.Remove(file("boot")))
+
+	cancelled := until("cancelled", "never")
+	s.eventually(time.Minute, func() bool { return s.fleet().Totals.Created == 2 }, "an instance is bought for the second")
+	require.NoError(t, s.client.CancelWorkflow(t.Context(), cancelled.GetID(), ""))
+	_, err := s.result(cancelled)
+	require.Error(t, err)
+
+	elsewhere := until("elsewhere", "elsewhere-ends")
+	s.eventually(time.Minute, func() bool { return s.fleet().Assigned == 1 }, "the third waits for what boots")
+	create("first-ends")
+	_, err = s.result(first)
+	require.NoError(t, err)
+	s.eventually(time.Minute, func() bool { return s.fleet().Running == 1 }, "the third runs where the first ran")
+
+	last := until("last", "last-ends")
+	s.eventually(time.Minute, func() bool { return s.fleet().Assigned == 1 }, "the last waits for what boots")
+	create("boot")
+	s.eventually(time.Minute, func() bool { return s.fleet().Running == 2 }, "the last runs")
+	create("elsewhere-ends")
+	create("last-ends")
+	one, err := s.result(elsewhere)
+	require.NoError(t, err)
+	other, err := s.result(last)
+	require.NoError(t, err)
+	assert.NotEqual(t, one.Instance, other.Instance)
+	s.bought(2)
+}
+
 // chained is a fleet that keeps its instances for longer than a link takes to follow.
 func chained(spec *fleetspec.Spec) { spec.Timeouts.Idle = fleetspec.Duration(10 * time.Minute) }
 
