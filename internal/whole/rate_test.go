@@ -100,7 +100,7 @@ func TestInstancesAreAskedForAsFastAsTheCloudAllows(t *testing.T) {
 		defer cloud.mu.Unlock()
 		return cloud.accepted == n
 	}, "all are accepted")
-	took, best := cloud.last.Sub(cloud.first), time.Duration((n-rate)*time.Second/rate)
+	took, best := cloud.last.Sub(cloud.first), (n-rate)*time.Second/rate
 	t.Logf("%d instances in %v, at best %v; %d requests refused", n, took, best, cloud.refused)
 	assert.Less(t, took, 2*best+10*time.Second)
 	assert.Less(t, cloud.refused, 2*n)
