@@ -154,7 +154,7 @@ func (f *fleet) seen(ctx workflow.Context, m *machine, r api.Report) {
 		m.Accepted = true
 		f.totals.Created++
 		f.learnt.Created(f.instanceType(m.Type), f.accepted(), workflow.Now(ctx))
-		f.learnt.Passed(fromMilliseconds(m.Incarnation))
+		f.learnt.Passed(fromMilliseconds(m.Incarnation), workflow.Now(ctx))
 	}
 	m.CloudID, m.Behavior, m.Kept = r.CloudID, r.Behavior, r.Kept
 	if r.State == api.StateIdle && m.State != api.StateIdle {

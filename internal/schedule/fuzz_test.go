@@ -134,7 +134,7 @@ func hear(l *Learnt, typ InstanceType, what int, now time.Time) {
 	switch what {
 	case 0:
 		l.Created(typ, 3, now)
-		l.Passed(time.Time{})
+		l.Passed(time.Time{}, now)
 	case 1:
 		l.QuotaRefused(2, now)
 	case 2, 3:

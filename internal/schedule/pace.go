@@ -8,8 +8,9 @@ import "time"
 type Pace struct {
 	// Window is the number of instances in phase Creating. Zero: no limit.
 	Window int `json:"window,omitempty"`
-	// Steady is set when Window has shrunk: it grows by one when so many have been
-	// accepted, and until then by one for each, since it began small.
+	// Steady is set when Window has shrunk. For steadyFor it grows by one when so many
+	// have been accepted, and else by one for each: it began small, or the limit allows
+	// more than it did.
 	Steady bool `json:"steady,omitempty"`
 	// Passed counts the requests that were accepted since Window changed, if Steady.
 	Passed int `json:"passed,omitempty"`
@@ -19,6 +20,9 @@ type Pace struct {
 	// Times counts the refusals since a request was accepted, each burst as one.
 	Times int `json:"times,omitempty"`
 }
+
+// steadyFor is much longer than a limit that is kept busy lets pass between two refusals.
+const steadyFor = time.Minute
 
 // windowLeast leaves room beside a request that the cloud does not answer.
 const windowLeast = 2
@@ -41,8 +45,9 @@ func (l *Learnt) RateLimited(asked, until, now time.Time) {
 	}
 }
 
-// Passed tells that the cloud accepted a create request that was decided on at asked.
-func (l *Learnt) Passed(asked time.Time) { l.Pace.accepted(asked) }
+// Passed tells that the cloud accepted a create request that was decided on at asked; a
+// zero asked: it is not known.
+func (l *Learnt) Passed(asked, now time.Time) { l.Pace.accepted(asked, now) }
 
 func (p *Pace) refused(asked, now time.Time) {
 	if p.isOld(asked) {
@@ -53,12 +58,13 @@ func (p *Pace) refused(asked, now time.Time) {
 	p.Window, p.Passed, p.Cut = max(windowLeast, p.Window*3/4), 0, now
 }
 
-func (p *Pace) accepted(asked time.Time) {
+func (p *Pace) accepted(asked, now time.Time) {
 	p.Times = 0
 	if p.Window == 0 || p.Steady && p.isOld(asked) {
 		return
 	}
-	if p.Passed++; !p.Steady || p.Passed >= p.Window {
+	steady := p.Steady && now.Sub(p.Cut) < steadyFor
+	if p.Passed++; !steady || p.Passed >= p.Window {
 		p.Window, p.Passed = p.Window+1, 0
 	}
 }

@@ -51,7 +51,7 @@ func (c throttled) buy(t *testing.T, n int) (took time.Duration, refused int) {
 				alive++
 				w.at(a.name).Phase = Booting
 				w.Learnt.Created(smallType, alive, w.Now)
-				w.Learnt.Passed(a.asked)
+				w.Learnt.Passed(a.asked, w.Now)
 			default:
 				refused++
 				w.Instances = slices.DeleteFunc(w.Instances, func(in Instance) bool { return in.Name == a.name })
@@ -115,7 +115,7 @@ func TestOverTimeAThousandAreAskedForAsFastAsTheCloudAllows(t *testing.T) {
 func TestAfterARateLimitThePaceIsFound(t *testing.T) {
 	var l Learnt
 	at := func(s float64) time.Time { return noon.Add(time.Duration(s * float64(time.Second))) }
-	l.Passed(at(0))
+	l.Passed(at(0), at(0))
 	assert.Equal(t, Learnt{}, l, "there is no limit")
 	l.RateLimited(at(0), time.Time{}, at(1))
 	assert.Equal(t, at(1.5), l.RateLimitedUntil, "the cloud did not say")
@@ -124,26 +124,29 @@ func TestAfterARateLimitThePaceIsFound(t *testing.T) {
 	assert.Equal(t, at(1.7), l.RateLimitedUntil)
 	assert.Equal(t, 1, l.Pace.Times, "one of the burst")
 	for range 6 {
-		l.Passed(at(0))
+		l.Passed(at(0), at(2))
 	}
 	assert.Equal(t, 8, l.Pace.Window, "what passed of the burst")
 	l.RateLimited(at(2), at(9), at(3))
 	assert.Equal(t, at(9), l.RateLimitedUntil, "the cloud said")
 	assert.Equal(t, 6, l.Pace.Window)
-	l.Passed(at(2))
+	l.Passed(at(2), at(3))
 	for range 5 {
 		assert.Equal(t, 6, l.Pace.Window)
-		l.Passed(at(10))
+		l.Passed(at(10), at(11))
 	}
 	assert.Equal(t, 6, l.Pace.Window, "what was asked before it shrank does not count")
-	l.Passed(at(10))
+	l.Passed(at(10), at(11))
 	assert.Equal(t, 7, l.Pace.Window)
 	for k := range 10 {
 		l.RateLimited(at(float64(20+100*k)), time.Time{}, at(float64(21+100*k)))
 	}
 	assert.Equal(t, at(921+30), l.RateLimitedUntil, "ever less often, while nothing passes")
 	assert.Equal(t, 2, l.Pace.Window)
-	l.Passed(at(2000))
+	for k := range 3 {
+		l.Passed(at(2000), at(2001))
+		assert.Equal(t, 3+k, l.Pace.Window, "nothing was refused for a while")
+	}
 	l.RateLimited(at(2001), time.Time{}, at(2002))
 	assert.Equal(t, at(2002.5), l.RateLimitedUntil)
 }

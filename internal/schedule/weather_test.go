@@ -213,7 +213,7 @@ func (c *weather) create(name string) {
 		c.tokens--
 		in.Phase = Booting
 		l.Created(typ, c.alive(), now)
-		l.Passed(time.Time{})
+		l.Passed(time.Time{}, now)
 		c.after(c.seconds("boot", 5, 90), func() { c.up(name, luck == 16) })
 		return
 	}

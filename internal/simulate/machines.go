@@ -84,7 +84,7 @@ func (s *simulation) accept(m *machine) {
 	s.alive++
 	s.perType[m.typ]++
 	s.learnt.Created(s.types[m.typ], s.alive, s.time(s.now))
-	s.learnt.Passed(s.time(m.asked))
+	s.learnt.Passed(s.time(m.asked), s.time(s.now))
 	m.phase = schedule.Booting
 	s.settle(m)
 	boot := s.options.Boot
