@@ -96,11 +96,19 @@ func TestAContainerIsCancelledInEveryState(t *testing.T) {
 			state: api.ContainerAssigned, status: "waiting for a small instance to boot (attempt 1 on NAME: lost: power cut)",
 			want: []api.Outcome{{Cancelled: true}, {Cancelled: true}},
 		},
+		"ended, and being told": {
+			before: func(w *world) {
+				w.signal(time.Second, api.SignalRequest, request("c"))
+				w.up(2*time.Second, 0)
+				w.reportFrom(3*time.Second, 0, 2, api.Report{State: api.StateIdle, CloudID: "i-0", Ended: exited(1)})
+			},
+		},
 		"ended": {
 			before: func(w *world) {
 				w.signal(time.Second, api.SignalRequest, request("c"))
 				w.up(2*time.Second, 0)
 				w.reportFrom(3*time.Second, 0, 2, api.Report{State: api.StateIdle, CloudID: "i-0", Ended: exited(1)})
+				w.reportFrom(4*time.Second, 0, 3, api.Report{State: api.StateIdle, CloudID: "i-0"})
 			},
 			want: []api.Outcome{{Cancelled: true}, {Cancelled: true}},
 		},

@@ -49,6 +49,7 @@ type container struct {
 	asking    int    // requests and questions that are under way
 	received  int    // signals, in this run of the workflow
 	unknown   int    // how often in a row the fleet has said that it does not know it
+	again     bool   // it has been submitted before
 	note      string // that a person should see
 }
 
@@ -90,6 +91,7 @@ func (c *container) submit(ctx workflow.Context) error {
 		Kind: api.Submit, Priority: c.state.Priority, QueuedAt: c.state.QueuedAt.Time,
 		VCPUs: c.spec.VCPUs, Memory: c.spec.Memory, Scratch: c.spec.Scratch, GPUs: c.spec.GPUs,
 		Preemptible: c.spec.Preemptible, Attempts: c.spec.Attempts, Image: c.spec.Image != "", Label: c.spec.Label(48),
+		Again: c.again,
 	})
 }
 

@@ -129,6 +129,7 @@ func (c *container) recalled(ctx workflow.Context) {
 // submitOnce has a fleet that may not know the container queue it, with what has become
 // of it since.
 func (c *container) submitOnce(ctx workflow.Context) error {
+	c.again = true
 	err := c.submit(ctx)
 	if err == nil && c.cancelled {
 		err = c.ask(ctx, "cancel in fleet "+c.spec.Fleet, api.Request{Kind: api.Cancel})

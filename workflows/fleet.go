@@ -161,7 +161,6 @@ func (f *fleet) awaitNews(ctx workflow.Context) {
 			return
 		}
 	}
-	f.news = false
 }
 
 // prepare has a worker check that it can work for this fleet, until one can.

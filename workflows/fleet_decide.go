@@ -17,6 +17,7 @@ import (
 
 // decide has package schedule say what to do about the fleet as it is now.
 func (f *fleet) decide(ctx workflow.Context) {
+	f.news = false
 	f.batch++
 	f.world = schedule.World{
 		Now: workflow.Now(ctx), Types: f.types, Shapes: f.shapes, Learnt: f.learnt,
@@ -101,6 +102,18 @@ func (f *fleet) carryOut(ctx workflow.Context) {
 		if m := receivers[k]; m != nil {
 			f.missing(m, to.messages[k])
 		}
+	}
+	if f.news {
+		f.awaitArrivals(ctx)
+	}
+}
+
+// awaitArrivals ends the workflow task, so that the next decision sees what has come in
+// while the messages were sent.
+func (f *fleet) awaitArrivals(ctx workflow.Context) {
+	options := workflow.TimerOptions{Summary: "until what came in meanwhile is taken in"}
+	if err := workflow.NewTimerWithOptions(ctx, time.Millisecond, options).Get(ctx, nil); err != nil {
+		f.log.Error("timer failed", "error", err)
 	}
 }
 

@@ -97,6 +97,9 @@ type CarriedInstance struct {
 	// are not known to the fleet (yet).
 	Reported  bool     `json:"reported,omitempty"`
 	Strangers []string `json:"strangers,omitempty"`
+	// Telling are the IDs of the containers whose exits its latest report was about:
+	// their outcomes may be on their way.
+	Telling []string `json:"telling,omitempty"`
 	// Orders are to be sent.
 	Orders Orders `json:"orders,omitzero"`
 }
