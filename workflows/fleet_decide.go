@@ -98,12 +98,14 @@ func (f *fleet) carryOut(ctx workflow.Context) {
 		f.log.Error("messages could not be delivered", "error", err)
 		return
 	}
+	anew := false
 	for _, k := range delivery.Missing {
 		if m := receivers[k]; m != nil {
 			f.missing(m, to.messages[k])
+			anew = true
 		}
 	}
-	if f.news {
+	if anew && f.news {
 		f.awaitArrivals(ctx)
 	}
 }
