@@ -22,6 +22,7 @@ const (
 	directoryEnv    = "DROVER_RUNNER_DIRECTORY"
 	maxSpec         = 16 << 20
 	contractVersion = 1
+	noID            = " is no container ID; allowed: up to 128 of A-Z a-z 0-9 . _ ~ - that begin with a letter or digit"
 	usageLine       = "usage: runner [--directory DIR] version | list | start ID | wait ID | logs ID [--follow] [--offset BYTES] | run ID [--offset BYTES] [--forget ID] | kill ID [--signal TERM] | forget ID"
 )
 
@@ -134,7 +135,7 @@ func (c *call) set(name, value string) (err error) {
 		}
 	case "--forget":
 		if c.forget = append(c.forget, value); !validID.MatchString(value) {
-			return usagef("--forget %q is no container ID", value)
+			return usagef("--forget %q%s", value, noID)
 		}
 	default:
 		return usagef("%s takes no value", name)
@@ -162,7 +163,7 @@ func (c *call) setWords(words []string) error {
 	}
 	c.id = words[1]
 	if !validID.MatchString(c.id) {
-		return usagef("%q is no container ID; allowed: up to 128 of A-Z a-z 0-9 . _ ~ - that begin with a letter or digit", c.id)
+		return usagef("%q%s", c.id, noID)
 	}
 	return nil
 }

@@ -10,14 +10,13 @@ import (
 // TestWhatIsWrongWithACall has the text of every refusal of a command line.
 func TestWhatIsWrongWithACall(t *testing.T) {
 	t.Parallel()
-	const noID = " is no container ID; allowed: up to 128 of A-Z a-z 0-9 . _ ~ - that begin with a letter or digit"
 	long := strings.Repeat("x", 129)
 	for _, c := range []struct {
 		args []string
 		says string
 	}{
 		{nil, usageLine},
-		{[]string{"run", "c"}, `unknown call "run"; ` + usageLine},
+		{[]string{"execute", "c"}, `unknown call "execute"; ` + usageLine},
 		{[]string{"wait"}, "wait takes one container ID; " + usageLine},
 		{[]string{"wait", "a", "b"}, "wait takes one container ID; " + usageLine},
 		{[]string{"list", "a"}, "list takes no arguments; " + usageLine},
@@ -28,6 +27,7 @@ func TestWhatIsWrongWithACall(t *testing.T) {
 		{[]string{"logs", "c", "--offset", "-1"}, `--offset "-1" is no number of bytes; allowed: 0 or more`},
 		{[]string{"logs", "c", "--offset", "x"}, `--offset "x" is no number of bytes; allowed: 0 or more`},
 		{[]string{"logs", "c", "--follow=yes"}, "--follow takes no value"},
+		{[]string{"run", "c", "--forget", "../up"}, `--forget "../up"` + noID},
 		{[]string{"wait", "c", "--follow"}, "unknown option --follow; " + usageLine},
 		{[]string{"--help"}, "unknown option --help; " + usageLine},
 		{[]string{"--directory"}, "--directory needs a value"},
