@@ -10,6 +10,7 @@ import (
 // TestWhatIsWrongWithACall has the text of every refusal of a command line.
 func TestWhatIsWrongWithACall(t *testing.T) {
 	t.Parallel()
+	const badID = " is no container ID; allowed: up to 128 of A-Z a-z 0-9 . _ ~ - that begin with a letter or digit"
 	long := strings.Repeat("x", 129)
 	for _, c := range []struct {
 		args []string
@@ -20,14 +21,14 @@ func TestWhatIsWrongWithACall(t *testing.T) {
 		{[]string{"wait"}, "wait takes one container ID; " + usageLine},
 		{[]string{"wait", "a", "b"}, "wait takes one container ID; " + usageLine},
 		{[]string{"list", "a"}, "list takes no arguments; " + usageLine},
-		{[]string{"start", "../up"}, `"../up"` + noID},
-		{[]string{"start", "a\nb"}, `"a\nb"` + noID},
-		{[]string{"start", ""}, `""` + noID},
-		{[]string{"start", long}, `"` + long + `"` + noID},
+		{[]string{"start", "../up"}, `"../up"` + badID},
+		{[]string{"start", "a\nb"}, `"a\nb"` + badID},
+		{[]string{"start", ""}, `""` + badID},
+		{[]string{"start", long}, `"` + long + `"` + badID},
 		{[]string{"logs", "c", "--offset", "-1"}, `--offset "-1" is no number of bytes; allowed: 0 or more`},
 		{[]string{"logs", "c", "--offset", "x"}, `--offset "x" is no number of bytes; allowed: 0 or more`},
 		{[]string{"logs", "c", "--follow=yes"}, "--follow takes no value"},
-		{[]string{"run", "c", "--forget", "../up"}, `--forget "../up"` + noID},
+		{[]string{"run", "c", "--forget", "../up"}, `--forget "../up"` + badID},
 		{[]string{"wait", "c", "--follow"}, "unknown option --follow; " + usageLine},
 		{[]string{"--help"}, "unknown option --help; " + usageLine},
 		{[]string{"--directory"}, "--directory needs a value"},
