@@ -90,8 +90,11 @@ func isMissing(err error) bool {
 }
 
 func (a *Activities) send(ctx context.Context, m api.Message) error {
-	if m.Signal == "" {
+	switch m.Signal {
+	case "":
 		return a.startInstance(ctx, m)
+	case api.SignalReport:
+		return a.mailboxes.of(activity.GetInfo(ctx).Namespace, m.WorkflowID).tell(ctx, m)
 	}
 	return a.signal(ctx, m.WorkflowID, m.Signal, m.Payload, m.RequestID)
 }
@@ -99,12 +102,17 @@ func (a *Activities) send(ctx context.Context, m api.Message) error {
 // signal sends a signal with a request ID: a second one with the same ID is not
 // delivered.
 func (a *Activities) signal(ctx context.Context, workflowID, name string, payload any, requestID string) error {
+	return signalIn(ctx, a.client, activity.GetInfo(ctx).Namespace, workflowID, name, payload, requestID)
+}
+
+// signalIn is signal for those that are no activity, and say in which namespace.
+func signalIn(ctx context.Context, c client.Client, namespace, workflowID, name string, payload any, requestID string) error {
 	input, err := converter.GetDefaultDataConverter().ToPayloads(payload)
 	if err != nil {
 		return err
 	}
-	_, err = a.client.WorkflowService().SignalWorkflowExecution(ctx, &workflowservice.SignalWorkflowExecutionRequest{
-		Namespace:         activity.GetInfo(ctx).Namespace,
+	_, err = c.WorkflowService().SignalWorkflowExecution(ctx, &workflowservice.SignalWorkflowExecutionRequest{
+		Namespace:         namespace,
 		WorkflowExecution: &commonpb.WorkflowExecution{WorkflowId: workflowID},
 		SignalName:        name, Input: input, RequestId: requestID, Identity: "drover",
 	})
@@ -133,7 +141,14 @@ func (a *Activities) startInstance(ctx context.Context, m api.Message) error {
 // SubmitContainer sends a container's request to its fleet. It fails at once when
 // there is no such fleet, and says which there are. It is a local activity.
 func (a *Activities) SubmitContainer(ctx context.Context, in api.SubmitInput) error {
-	err := a.signal(ctx, api.FleetWorkflowID(in.Fleet), api.SignalRequest, in.Request, in.RequestID)
+	payload, err := json.Marshal(in.Request)
+	if err != nil {
+		return err
+	}
+	fleet := api.FleetWorkflowID(in.Fleet)
+	err = a.mailboxes.of(activity.GetInfo(ctx).Namespace, fleet).tell(ctx, api.Message{
+		WorkflowID: fleet, Signal: api.SignalRequest, Payload: payload, RequestID: in.RequestID,
+	})
 	if !undeliverable(err) {
 		return err
 	}

@@ -32,7 +32,9 @@ func Fleet(ctx workflow.Context, in api.FleetInput, packed []byte) (api.FleetSta
 	for !f.over() || !f.isEmpty(ctx) {
 		f.awaitNews(ctx)
 		if letOthersRun(ctx); f.mustContinue(ctx) {
-			return f.answer(), f.continueAsNew(ctx)
+			if err := f.continueAsNew(ctx); err != nil {
+				return f.answer(), err
+			}
 		}
 		f.decide(ctx)
 		f.carryOut(ctx)
@@ -74,6 +76,7 @@ type fleet struct {
 	world    schedule.World
 	decision schedule.Decision
 	outbox   []api.Message // besides the decision's
+	handover *handover     // while this run waits to be followed by the next
 	batch    int64
 }
 
@@ -118,6 +121,10 @@ func newFleet(ctx workflow.Context, in api.FleetInput) (*fleet, error) {
 	if in.Carried != nil {
 		f.unpack(*in.Carried)
 	}
+	for _, mail := range in.Mail {
+		f.take(ctx, mail)
+	}
+	f.received = 0
 	if err := f.handle(ctx); err != nil {
 		return nil, err
 	}
@@ -136,6 +143,7 @@ func (f *fleet) deleteWhenCancelled(outer workflow.Context) workflow.Context {
 	ctx, _ := workflow.NewDisconnectedContext(outer)
 	workflow.GoNamed(ctx, "cancellation", func(ctx workflow.Context) {
 		if workflow.Await(ctx, func() bool { return outer.Err() != nil }) == nil {
+			f.stay(ctx)
 			f.deleting, f.news = true, true
 		}
 	})
@@ -174,6 +182,7 @@ func (f *fleet) prepare(ctx workflow.Context) {
 		if ctx.Err() != nil {
 			return
 		}
+		f.stay(ctx)
 		// While the cloud does not answer, instances that are up take containers all the same.
 		f.prepared = err == nil || f.prepared && typeOf(err) != api.ErrorInvalid
 		f.problem, f.news = "", true
@@ -206,25 +215,6 @@ func (f *fleet) prepareAgain(ctx workflow.Context, applied int, failed bool) {
 	if err != nil {
 		f.log.Debug("no longer waiting for a new spec", "error", err)
 	}
-}
-
-// mustContinue reports whether this run has grown so long that the next must take
-// over, and can.
-func (f *fleet) mustContinue(ctx workflow.Context) bool {
-	return isLong(ctx, f.received) && workflow.AllHandlersFinished(ctx)
-}
-
-// continueAsNew starts this workflow's next run, which carries on where this one is.
-func (f *fleet) continueAsNew(ctx workflow.Context) error {
-	carried := f.pack()
-	packed, err := carried.Pack()
-	if err != nil {
-		panic(fmt.Sprintf("the fleet's state can't be encoded: %v", err)) // a programming error: fails the workflow task
-	}
-	if packed != nil {
-		return workflow.NewContinueAsNewError(ctx, api.FleetWorkflow, api.FleetInput{Spec: f.spec}, packed)
-	}
-	return workflow.NewContinueAsNewError(ctx, api.FleetWorkflow, api.FleetInput{Spec: f.spec, Carried: &carried})
 }
 
 // answer answers QueryState.

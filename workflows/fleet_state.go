@@ -22,11 +22,13 @@ func (f *fleet) handle(ctx workflow.Context) error {
 		workflow.SetQueryHandler(ctx, api.QueryContainers, f.page),
 		workflow.SetUpdateHandlerWithOptions(ctx, api.UpdateApply,
 			func(ctx workflow.Context, spec fleetspec.Spec) (api.FleetState, error) {
+				f.stay(ctx)
 				f.apply(spec, workflow.Now(ctx))
 				return f.answer(), nil
 			}, workflow.UpdateHandlerOptions{Validator: f.refuseSpec, Description: "change the fleet's spec"}),
 		workflow.SetUpdateHandlerWithOptions(ctx, api.UpdateDelete,
 			func(ctx workflow.Context, _ api.DeleteFleet) (api.FleetState, error) {
+				f.stay(ctx)
 				f.deleting, f.news = true, true
 				return f.answer(), nil
 			}, workflow.UpdateHandlerOptions{Validator: f.refuseDelete, Description: "delete the fleet"}),
