@@ -24,6 +24,7 @@ type Activities struct {
 	client    client.Client
 	stateDir  string
 	registers *registers
+	open      *registers // of fleets that run
 	mailboxes *mailboxes
 
 	mu     sync.Mutex
@@ -41,6 +42,7 @@ func New(c client.Client, stateDir string) *Activities {
 	return &Activities{
 		client: c, stateDir: stateDir, keys: map[string]*access{}, stores: map[string]*openStore{},
 		registers: &registers{client: c, fleets: map[string]*register{}},
+		open:      &registers{client: c, open: true, fleets: map[string]*register{}},
 		mailboxes: &mailboxes{send: send, fleets: map[string]*mailbox{}},
 	}
 }

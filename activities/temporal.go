@@ -183,24 +183,12 @@ func (a *Activities) fleets(ctx context.Context) ([]string, error) {
 // AskStatus asks a fleet where a container is, and why. It is a local activity. What a
 // fleet that has been terminated would say is out of date.
 func (a *Activities) AskStatus(ctx context.Context, in api.AskInput) (api.ContainerState, error) {
-	answer, err := a.client.QueryWorkflowWithOptions(ctx, &client.QueryWorkflowWithOptionsRequest{
-		WorkflowID: api.FleetWorkflowID(in.Fleet), QueryType: api.QueryContainers, Args: []any{api.ContainersQuery{ID: in.Container}},
-		QueryRejectCondition: enumspb.QUERY_REJECT_CONDITION_NOT_OPEN,
-	})
-	if isMissing(err) || err == nil && answer.QueryRejected != nil {
-		return api.ContainerState{}, final(api.ErrorNoFleet, fmt.Errorf("fleet %q does not exist", in.Fleet))
+	state, err := a.open.of(in.Fleet).ask(ctx, in.Container)
+	if isMissing(err) || errors.Is(err, errNotOpen) {
+		return state, final(api.ErrorNoFleet, fmt.Errorf("fleet %q does not exist", in.Fleet))
 	}
-	if err != nil {
-		return api.ContainerState{}, err
-	}
-	var page api.ContainersPage
-	if err := answer.QueryResult.Get(&page); err != nil {
-		return api.ContainerState{}, err
-	}
-	if len(page.Containers) == 0 {
-		return api.ContainerState{ID: in.Container, Fleet: in.Fleet}, nil
-	}
-	return page.Containers[0], nil
+	state.ID, state.Fleet = in.Container, in.Fleet
+	return state, err
 }
 
 // containerSpec reads a container's spec where it is kept: in the input of its
