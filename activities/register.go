@@ -17,6 +17,7 @@ type registers struct {
 	client client.Client
 	// open: what a fleet that has been terminated would say is out of date.
 	open bool
+
 	mu     sync.Mutex
 	fleets map[string]*register
 }
