@@ -64,6 +64,8 @@ type fleet struct {
 	instances  []*machine
 	byName     map[string]*machine
 	learnt     schedule.Learnt
+	ordered    ordered
+	strangers  map[string]bool     // containers that an instance has said it runs and that were not known
 	stories    map[string][]string // what went wrong with a container's attempts
 	totals     api.FleetTotals
 	nextOrder  int64
@@ -73,6 +75,7 @@ type fleet struct {
 	news     bool
 	received int       // signals, in this run of the workflow
 	wake     time.Time // when to decide again without news
+	waits    bool      // for what runs on instances that were found
 	world    schedule.World
 	decision schedule.Decision
 	outbox   []api.Message // besides the decision's
@@ -114,7 +117,7 @@ func newFleet(ctx workflow.Context, in api.FleetInput) (*fleet, error) {
 	}
 	f := &fleet{
 		spec: in.Spec, log: workflow.GetLogger(ctx), info: info, since: workflow.Now(ctx),
-		byID: map[string]*member{}, byName: map[string]*machine{}, stories: map[string][]string{},
+		byID: map[string]*member{}, byName: map[string]*machine{}, strangers: map[string]bool{}, stories: map[string][]string{},
 		learnt: schedule.NewLearnt(in.Spec.Limits.InitialQuotaEstimate), news: true,
 	}
 	f.types = schedule.TypesOf(f.spec)

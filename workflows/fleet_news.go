@@ -101,8 +101,11 @@ func (f *fleet) submit(ctx workflow.Context, known *member, r api.Request) {
 		again: f.isOlder(r.QueuedAt),
 	}
 	f.add(c)
-	for _, m := range f.instances {
-		f.claim(m) // it may run there since before this fleet was created
+	if f.strangers[c.ID] {
+		delete(f.strangers, c.ID)
+		for _, m := range f.instances {
+			f.claim(m) // it runs there since before this fleet was created
+		}
 	}
 }
 
@@ -199,6 +202,7 @@ func (f *fleet) claim(m *machine) {
 		id, attempt, err := api.ParseOnInstance(name)
 		c := f.byID[id]
 		if err != nil || c == nil {
+			f.strangers[id] = true
 			return false
 		}
 		if c.Binding != schedule.Running {
