@@ -21,26 +21,37 @@ import (
 )
 
 // Deliver sends signals and starts Instance workflows: at most once each, however
-// often it is called. Messages to one receiver arrive in their order, and reports to
-// fleets after all else has arrived: when a fleet knows that a container has ended,
-// the container does. It is a local activity: it talks to Temporal only.
+// often it is called. Messages to one receiver arrive in their order, and a report to a
+// fleet after all that is before it, and before all that is after it. It is a local
+// activity: it talks to Temporal only.
 func (a *Activities) Deliver(ctx context.Context, messages []api.Message) (api.Delivery, error) {
-	first, last := map[string][]int{}, map[string][]int{}
-	for k, m := range messages {
-		if m.Signal == api.SignalReport {
-			last[m.WorkflowID] = append(last[m.WorkflowID], k)
-		} else {
-			first[m.WorkflowID] = append(first[m.WorkflowID], k)
+	var delivery api.Delivery
+	for _, stage := range stages(messages) {
+		delivered, err := a.deliver(ctx, messages, stage)
+		delivery.Missing = append(delivery.Missing, delivered.Missing...)
+		if err != nil {
+			return delivery, err
 		}
 	}
-	delivery, err := a.deliver(ctx, messages, first)
-	if err != nil {
-		return delivery, err
-	}
-	reported, err := a.deliver(ctx, messages, last)
-	delivery.Missing = append(delivery.Missing, reported.Missing...)
 	sort.Ints(delivery.Missing)
-	return delivery, err
+	return delivery, nil
+}
+
+// stages returns which messages may be sent at once, by receiver: those between two
+// reports.
+func stages(messages []api.Message) []map[string][]int {
+	var all []map[string][]int
+	reported := true
+	for k, m := range messages {
+		report := m.Signal == api.SignalReport
+		if report || reported {
+			all = append(all, map[string][]int{})
+		}
+		stage := all[len(all)-1]
+		stage[m.WorkflowID] = append(stage[m.WorkflowID], k)
+		reported = report
+	}
+	return all
 }
 
 // deliver sends messages to several receivers at once.

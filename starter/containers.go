@@ -2,11 +2,11 @@ package main
 
 import (
 	"context"
-	"strings"
 
 	"github.com/spf13/cobra"
 
 	"drover/internal/cli"
+	"drover/internal/usage"
 )
 
 func (a *app) psCommand() *cobra.Command {
@@ -22,19 +22,36 @@ have ended, and drover wait says with which exit codes. --expand shows the eleme
 instead, as -o json always does; with an ID only that container or the elements of that
 array are shown, ended or not.`,
 		Example: "  drover ps\n  drover ps -a --limit 1000\n  drover ps night\n  drover ps -o json | jq -r '.[] | select(.state == \"queued\") | .id'",
-		Args:    arguments(cobra.MaximumNArgs(1)), ValidArgsFunction: a.containers(true),
+		Args:    usage.Arguments(cobra.MaximumNArgs(1)), ValidArgsFunction: a.containers(true),
 		RunE: func(c *cobra.Command, args []string) error {
-			if l.Limit < 0 {
-				return cli.Usagef("--limit: %d is not allowed: a number, or 0 for no limit", l.Limit)
+			if err := checkLimit(l.Limit); err != nil {
+				return err
 			}
-			l.ID = strings.Join(args, "")
+			if len(args) > 0 {
+				l.One, l.ID = true, args[0]
+			}
 			return a.with(c, func(ctx context.Context, s *cli.Session) error { return s.ListContainers(ctx, l) })
 		},
 	}
 	c.Flags().BoolVarP(&l.All, "all", "a", false, "also those that have ended")
 	c.Flags().BoolVar(&l.Expand, "expand", false, "show arrays as their elements")
 	c.Flags().IntVar(&l.Limit, "limit", 100, "how many of those that have ended; 0: all")
+	a.fleetFlag(c, &l.Fleet, "only the containers of this fleet")
 	return c
+}
+
+// checkLimit says what is wrong with --limit, if anything.
+func checkLimit(limit int) error {
+	if limit < 0 {
+		return cli.Usagef("--limit: %d is not allowed: a number, or 0 for no limit", limit)
+	}
+	return nil
+}
+
+// fleetFlag adds a flag that names a fleet.
+func (a *app) fleetFlag(c *cobra.Command, name *string, what string) {
+	c.Flags().StringVar(name, "fleet", *name, what)
+	complete(c, "fleet", func(ctx context.Context, s *cli.Session) ([]string, error) { return s.CompleteFleets(ctx) }, a)
 }
 
 func (a *app) waitCommand() *cobra.Command {
@@ -48,7 +65,7 @@ An array has ended when all its elements have. The exit status is 0 when all exi
 0, and otherwise the highest exit code of any element, of which one without counts as 1;
 a line on stderr says which have failed. NAME[0-9] waits for some of the elements.`,
 		Example: "  drover wait c-7k3m9x2a\n  drover wait nightly -o json | jq .cost\n  drover wait 'night[0-9]' -o json | jq '.containers[] | select(.exit_code != 0)'",
-		Args:    arguments(cobra.ExactArgs(1)), ValidArgsFunction: a.containers(true),
+		Args:    usage.Arguments(cobra.ExactArgs(1)), ValidArgsFunction: a.containers(true),
 		RunE: func(c *cobra.Command, args []string) error {
 			return a.with(c, func(ctx context.Context, s *cli.Session) error {
 				return interruptible(ctx, func(ctx context.Context) error { return s.Wait(ctx, args[0]) })
@@ -66,12 +83,12 @@ ended and its instance is gone. -f shows what comes until the container ends. Wh
 machine has failed a container it has more than one attempt: the last is shown, or the
 one that --attempt says. The ID of an array's element is NAME.INDEX.`,
 		Example: "  drover logs c-7k3m9x2a\n  drover logs night.7\n  drover logs -f nightly\n  drover logs nightly --attempt 1",
-		Args:    arguments(cobra.ExactArgs(1)), ValidArgsFunction: a.containers(false),
+		Args:    usage.Arguments(cobra.ExactArgs(1)), ValidArgsFunction: a.containers(false),
 		RunE: func(c *cobra.Command, args []string) error {
 			if l.Follow && a.Format == cli.FormatJSON {
 				return cli.Usagef("logs: -f and -o json exclude each other: output that comes is shown as it is")
 			}
-			if l.Attempt < 0 {
+			if l.Attempt < 0 || l.Attempt == 0 && c.Flags().Changed("attempt") {
 				return cli.Usagef("--attempt: %d is not allowed: 1 or more", l.Attempt)
 			}
 			l.ID = args[0]
@@ -92,7 +109,7 @@ func (a *app) cancelCommand() *cobra.Command {
 gone. drover wait says when that is. Of an array all elements are cancelled that have not
 ended; NAME[0-9] are some of them.`,
 		Example: "  drover cancel c-7k3m9x2a\n  drover cancel 'night[50-99]'\n  drover cancel nightly && drover wait nightly",
-		Args:    arguments(cobra.MinimumNArgs(1)), ValidArgsFunction: a.containers(true),
+		Args:    usage.Arguments(cobra.MinimumNArgs(1)), ValidArgsFunction: a.containers(true),
 		RunE: func(c *cobra.Command, args []string) error {
 			return a.with(c, func(ctx context.Context, s *cli.Session) error { return s.Cancel(ctx, args) })
 		},

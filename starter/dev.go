@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"drover/internal/dev"
+	"drover/internal/usage"
 )
 
 func (a *app) devCommand() *cobra.Command {
@@ -31,7 +32,7 @@ lost. --address uses a Temporal that runs already instead of a server of its own
   drover dev --state-dir ~/.local/state/drover --fleet-file fleet.yaml
   drover dev --temporal-port 0 --ui-port 0          # any free ports
   drover dev --address localhost:7233               # the Temporal that runs there`,
-		Args: arguments(cobra.NoArgs),
+		Args: usage.Arguments(usage.NoArguments),
 		RunE: func(c *cobra.Command, _ []string) error {
 			o.Options, o.TaskQueue, o.Stdout, o.Stderr = a.Options, a.TaskQueue, c.OutOrStdout(), c.ErrOrStderr()
 			return runDev(c.Context(), o)

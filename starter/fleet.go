@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"drover/internal/cli"
+	"drover/internal/usage"
 )
 
 func (a *app) fleetCommand() *cobra.Command {
@@ -28,7 +29,7 @@ first; on a terminal you are then asked. A bad spec is refused whole, with the l
 key and what is allowed. Containers and instances that run are not touched, only that
 instances of types that are no longer in the spec drain.`,
 		Example: "  drover fleet apply -f fleet.yaml\n  drover fleet apply -f fleet.yaml --dry-run\n  sed s/64/128/ fleet.yaml | drover fleet apply -f -",
-		Args:    arguments(cobra.NoArgs),
+		Args:    usage.Arguments(usage.NoArguments),
 		RunE: func(c *cobra.Command, _ []string) error {
 			if apply.File == "" {
 				return cli.Usagef("fleet apply: there is no file; say which: drover fleet apply -f FILE")
@@ -46,7 +47,7 @@ instances of types that are no longer in the spec drain.`,
 func (a *app) fleetListCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "list", Aliases: []string{"ls"}, Short: "List fleets", Long: "Lists all fleets, with how many instances and containers they have.",
-		Example: "  drover fleet list\n  drover fleet list -o json | jq '.[].totals'", Args: arguments(cobra.NoArgs),
+		Example: "  drover fleet list\n  drover fleet list -o json | jq '.[].totals'", Args: usage.Arguments(usage.NoArguments),
 		RunE: func(c *cobra.Command, _ []string) error {
 			return a.with(c, func(ctx context.Context, s *cli.Session) error { return s.ListFleets(ctx) })
 		},
@@ -59,13 +60,9 @@ func (a *app) fleetStatusCommand() *cobra.Command {
 		Long: `Shows a fleet: how many containers wait and run, its instances, and what keeps it from
 working, if anything. With -o json also its spec. Without a name: the only fleet, or the
 one named default.`,
-		Example: "  drover fleet status\n  drover fleet status gpu -o json | jq .spec", Args: arguments(cobra.MaximumNArgs(1)), ValidArgsFunction: a.fleets(),
+		Example: "  drover fleet status\n  drover fleet status gpu -o json | jq .spec", Args: usage.Arguments(cobra.MaximumNArgs(1)), ValidArgsFunction: a.fleets(),
 		RunE: func(c *cobra.Command, args []string) error {
-			name := ""
-			if len(args) > 0 {
-				name = args[0]
-			}
-			return a.with(c, func(ctx context.Context, s *cli.Session) error { return s.ShowFleet(ctx, name) })
+			return a.with(c, func(ctx context.Context, s *cli.Session) error { return s.ShowFleet(ctx, args...) })
 		},
 	}
 }
@@ -76,7 +73,7 @@ func (a *app) fleetDeleteCommand() *cobra.Command {
 		Use: "delete NAME", Short: "Delete a fleet: its instances go",
 		Long: `Deletes a fleet: all its instances go. One that has containers is refused, unless --drain
 lets them end first; new ones are refused meanwhile.`,
-		Example: "  drover fleet delete gpu\n  drover fleet delete default --drain", Args: arguments(cobra.ExactArgs(1)), ValidArgsFunction: a.fleets(),
+		Example: "  drover fleet delete gpu\n  drover fleet delete default --drain", Args: usage.Arguments(cobra.ExactArgs(1)), ValidArgsFunction: a.fleets(),
 		RunE: func(c *cobra.Command, args []string) error {
 			return a.with(c, func(ctx context.Context, s *cli.Session) error { return s.DeleteFleet(ctx, args[0], drain) })
 		},

@@ -7,6 +7,7 @@ import (
 
 	"drover/internal/api"
 	"drover/internal/cli"
+	"drover/internal/usage"
 )
 
 func (a *app) instanceCommand() *cobra.Command {
@@ -32,20 +33,23 @@ was idle for its fleet's idle timeout.`),
 }
 
 func (a *app) instanceListCommand() *cobra.Command {
-	var all bool
-	var limit int
+	var l cli.InstanceListing
 	c := &cobra.Command{
 		Use: "list", Aliases: []string{"ls"}, Short: "List instances",
 		Long: `Lists the instances of all fleets; with -a also the last ones that are gone, newest first.
 One whose workflow does not answer is shown in state "?", and a line on stderr says why.`,
-		Example: "  drover instance list\n  drover instance list -a\n  drover instance list -o json | jq '[.[].price] | add'",
-		Args:    arguments(cobra.NoArgs),
+		Example: "  drover instance list\n  drover instance list -a --fleet gpu\n  drover instance list -o json | jq '[.[].price] | add'",
+		Args:    usage.Arguments(usage.NoArguments),
 		RunE: func(c *cobra.Command, _ []string) error {
-			return a.with(c, func(ctx context.Context, s *cli.Session) error { return s.ListInstances(ctx, all, limit) })
+			if err := checkLimit(l.Limit); err != nil {
+				return err
+			}
+			return a.with(c, func(ctx context.Context, s *cli.Session) error { return s.ListInstances(ctx, l) })
 		},
 	}
-	c.Flags().BoolVarP(&all, "all", "a", false, "also those that are gone")
-	c.Flags().IntVar(&limit, "limit", 100, "how many of those that are gone")
+	c.Flags().BoolVarP(&l.All, "all", "a", false, "also those that are gone")
+	c.Flags().IntVar(&l.Limit, "limit", 100, "how many of those that are gone; 0: all")
+	a.fleetFlag(c, &l.Fleet, "only the instances of this fleet")
 	return c
 }
 
@@ -56,7 +60,7 @@ func (a *app) instanceShowCommand() *cobra.Command {
 behavior, what runs on it, what it has cost, what went wrong; and what its workflow is busy
 with now, how often that was tried, and how it failed last.`,
 		Example: "  drover instance show small-3\n  drover instance show default/small-3 -o json | jq .doing",
-		Args:    arguments(cobra.ExactArgs(1)), ValidArgsFunction: a.instances(),
+		Args:    usage.Arguments(cobra.ExactArgs(1)), ValidArgsFunction: a.instances(),
 		RunE: func(c *cobra.Command, args []string) error {
 			return a.with(c, func(ctx context.Context, s *cli.Session) error { return s.ShowInstance(ctx, args[0]) })
 		},
@@ -68,7 +72,7 @@ func (a *app) behaviorCommand(behavior api.Behavior, short, long string) *cobra.
 	c := &cobra.Command{
 		Use: string(behavior) + " NAME", Short: short, Long: long,
 		Example: "  drover instance " + string(behavior) + " small-3 --reason 'kernel update'",
-		Args:    arguments(cobra.ExactArgs(1)), ValidArgsFunction: a.instances(),
+		Args:    usage.Arguments(cobra.ExactArgs(1)), ValidArgsFunction: a.instances(),
 		RunE: func(c *cobra.Command, args []string) error {
 			return a.with(c, func(ctx context.Context, s *cli.Session) error { return s.SetBehavior(ctx, args[0], behavior, why) })
 		},
@@ -84,7 +88,7 @@ func (a *app) destroyCommand() *cobra.Command {
 		Long: `Destroys an instance now, also one on hold. Containers that run on it are tried again
 elsewhere, as far as they have attempts left.`,
 		Example: "  drover instance destroy small-3 --reason 'on fire'",
-		Args:    arguments(cobra.ExactArgs(1)), ValidArgsFunction: a.instances(),
+		Args:    usage.Arguments(cobra.ExactArgs(1)), ValidArgsFunction: a.instances(),
 		RunE: func(c *cobra.Command, args []string) error {
 			return a.with(c, func(ctx context.Context, s *cli.Session) error { return s.Destroy(ctx, args[0], why) })
 		},

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"runtime"
@@ -16,6 +17,7 @@ import (
 
 	"drover/internal/api"
 	"drover/internal/cli"
+	"drover/internal/usage"
 )
 
 // version is set when drover is built for a release.
@@ -43,9 +45,8 @@ TEMPORAL_API_KEY, TEMPORAL_TLS_*, and the CLI's configuration file and profiles.
   drover instance list                         # what is paid for`)
 	root.Version = version
 	root.SetVersionTemplate("drover {{.Version}}\n")
-	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
-		return cli.Usagef("%s: %w; see `%s --help`", c.Name(), err, c.CommandPath())
-	})
+	root.SetFlagErrorFunc(usage.Flag)
+	root.PersistentPreRunE = func(*cobra.Command, []string) error { return a.check() }
 	flags := root.PersistentFlags()
 	flags.StringVar(&a.Address, "address", "", "Temporal's frontend, host:port (TEMPORAL_ADDRESS)")
 	flags.StringVar(&a.Namespace, "namespace", "", "Temporal's namespace (TEMPORAL_NAMESPACE)")
@@ -54,6 +55,16 @@ TEMPORAL_API_KEY, TEMPORAL_TLS_*, and the CLI's configuration file and profiles.
 	flags.StringVarP(&a.Format, "output", "o", cli.FormatTable, "how to show things: table or json")
 	root.AddCommand(a.devCommand(), a.runCommand(), a.psCommand(), a.waitCommand(), a.logsCommand(), a.cancelCommand(),
 		a.instanceCommand(), a.fleetCommand(), a.simulateCommand(), a.versionCommand())
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd()
+	for _, c := range root.Commands() {
+		switch c.Name() {
+		case "help":
+			c.RunE = help
+		case "completion":
+			c.Args, c.RunE = cobra.ArbitraryArgs, runGroup
+		}
+	}
 	complete(root, "output", func(context.Context, *cli.Session) ([]string, error) { return nil, nil }, a)
 	return root
 }
@@ -62,29 +73,49 @@ TEMPORAL_API_KEY, TEMPORAL_TLS_*, and the CLI's configuration file and profiles.
 func group(use, short, long, example string) *cobra.Command {
 	return &cobra.Command{
 		Use: use, Short: short, Long: long, Example: example, SilenceUsage: true, SilenceErrors: true,
-		Args: cobra.ArbitraryArgs, SuggestionsMinimumDistance: 2,
-		RunE: func(c *cobra.Command, args []string) error {
-			if len(args) == 0 {
-				return c.Help()
-			}
-			hint := ""
-			if like := c.SuggestionsFor(args[0]); len(like) > 0 {
-				hint = "; did you mean " + strings.Join(like, " or ") + "?"
-			}
-			return cli.Usagef("%q is no command of %s%s; see `%s --help`", args[0], c.CommandPath(), hint, c.CommandPath())
-		},
+		Args: cobra.ArbitraryArgs, SuggestionsMinimumDistance: 2, RunE: runGroup,
 	}
 }
 
-// arguments makes usage errors of what a check of arguments finds, and says what is
-// expected.
-func arguments(check cobra.PositionalArgs) cobra.PositionalArgs {
-	return func(c *cobra.Command, args []string) error {
-		if err := check(c, args); err != nil {
-			return cli.Usagef("%s: %w; usage: %s", c.Name(), err, c.UseLine())
-		}
-		return nil
+// runGroup shows what commands a command has, unless one was meant.
+func runGroup(c *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return c.Help()
 	}
+	hint := ""
+	if like := c.SuggestionsFor(args[0]); len(like) > 0 {
+		hint = "; did you mean " + strings.Join(like, " or ") + "?"
+	}
+	var names []string
+	for _, sub := range c.Commands() {
+		if sub.IsAvailableCommand() {
+			names = append(names, sub.Name())
+		}
+	}
+	return cli.Usagef("%q is no command of %s%s; allowed: %s", args[0], c.CommandPath(), hint, strings.Join(names, ", "))
+}
+
+// help shows the help of a command.
+func help(c *cobra.Command, args []string) error {
+	found, rest, err := c.Root().Find(args)
+	switch {
+	case err != nil:
+		return &cli.UsageError{Err: err}
+	case len(rest) > 0 && found.HasSubCommands():
+		return runGroup(found, rest)
+	case len(rest) > 0:
+		return cli.Usagef("help: %q has no commands of its own; allowed: %s help %s", found.CommandPath(), c.Root().Name(), found.Name())
+	}
+	return found.Help()
+}
+
+// check finds what is wrong with the global flags.
+func (a *app) check() error {
+	if a.TaskQueue == "" {
+		return cli.Usagef("--task-queue: there is no name; allowed: that of the task queue of drover's workers, %s unless they were told otherwise", api.DefaultTaskQueue)
+	}
+	_, err := cli.NewPrinter(a.Format, io.Discard, io.Discard)
+	return err
 }
 
 // with connects to Temporal for as long as do takes.
@@ -150,7 +181,7 @@ func complete(c *cobra.Command, flag string, find func(context.Context, *cli.Ses
 func (a *app) versionCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "version", Short: "Say which drover this is", Long: "Says which drover this is, and what it was built with.",
-		Example: "  drover version -o json", Args: arguments(cobra.NoArgs),
+		Example: "  drover version -o json", Args: usage.Arguments(usage.NoArguments),
 		RunE: func(c *cobra.Command, _ []string) error {
 			printer, err := cli.NewPrinter(a.Format, c.OutOrStdout(), c.ErrOrStderr())
 			if err != nil {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"os"
 	"os/signal"
 	"strings"
@@ -63,7 +64,7 @@ func (a *app) runCommand() *cobra.Command {
 	flags.SetInterspersed(false)
 	flags.StringVar(&job.ID, "name", "", "the container's ID, or the array's (default: a new one)")
 	flags.StringVar(&array, "array", "", "run it once for each index: 0-99, 1,3,7-9 or 0-100:10")
-	flags.StringVar(&job.Spec.Fleet, "fleet", job.Spec.Fleet, "fleet that runs it")
+	a.fleetFlag(c, &job.Spec.Fleet, "fleet that runs it")
 	flags.BoolVarP(&job.Detach, "detach", "d", false, "print the ID and leave")
 	flags.Float64Var(&job.Spec.VCPUs, "vcpus", job.Spec.VCPUs, "vCPUs it needs; may be a fraction")
 	flags.TextVar(&job.Spec.Memory, "memory", job.Spec.Memory, "memory it needs, such as 4GiB")
@@ -75,7 +76,6 @@ func (a *app) runCommand() *cobra.Command {
 	flags.BoolVar(&job.Spec.Preemptible, "preemptible", false, "allow instances that the provider may take away")
 	flags.TextVar(&job.Spec.Timeout, "timeout", job.Spec.Timeout, "end an attempt that runs longer, such as 1h; 0: never")
 	flags.IntVar(&job.Spec.Attempts, "attempts", job.Spec.Attempts, "how often to try when the machine fails it")
-	complete(c, "fleet", func(ctx context.Context, s *cli.Session) ([]string, error) { return s.CompleteFleets(ctx) }, a)
 	return c
 }
 
@@ -89,7 +89,7 @@ func (a *app) run(c *cobra.Command, job cli.Job, command, env []string) error {
 	if err := job.Spec.Validate(); err != nil {
 		return cli.Usagef("run: %w", err)
 	}
-	if err := checkName(job); err != nil {
+	if err := checkName(job, c.Flags().Changed("name")); err != nil {
 		return cli.Usagef("--name: %w", err)
 	}
 	if cli.IsTerminal(os.Stdin) && cli.IsTerminal(os.Stderr) {
@@ -103,9 +103,11 @@ func (a *app) run(c *cobra.Command, job cli.Job, command, env []string) error {
 	return a.with(c, func(ctx context.Context, s *cli.Session) error { return s.Run(ctx, job) })
 }
 
-// checkName says what is wrong with a job's ID, if it has one.
-func checkName(job cli.Job) error {
+// checkName says what is wrong with a job's ID, if it was given one.
+func checkName(job cli.Job, given bool) error {
 	switch {
+	case job.ID == "" && given:
+		return errors.New("there is no name; allowed: a container's ID, or no --name for a new one")
 	case job.ID == "":
 		return nil
 	case job.Array != nil:

@@ -7,6 +7,7 @@ import (
 
 	"drover/internal/cli"
 	"drover/internal/simulate"
+	"drover/internal/usage"
 )
 
 func (a *app) simulateCommand() *cobra.Command {
@@ -25,7 +26,7 @@ docs/sizing.md shows how to find the right size of a fleet.`,
 		Example: `  drover simulate -f fleet.yaml night.csv
   drover simulate -f fleet.yaml night.csv --quota 20 --boot 45s-90s --chart night.svg
   drover simulate -f fleet.yaml night.csv --spot-interruptions 0.05 -o json | jq .money`,
-		Args: arguments(cobra.ExactArgs(1)),
+		Args: usage.Arguments(cobra.ExactArgs(1)),
 		RunE: func(c *cobra.Command, args []string) error {
 			if s.File == "" {
 				return cli.Usagef("simulate: there is no fleet; say which: drover simulate -f FILE WORKLOAD.csv")

@@ -34,8 +34,8 @@ func TestWrongUsageIsOneLineAndStatus2(t *testing.T) {
 		args []string
 		says string
 	}{
-		{[]string{"frob"}, "drover: \"frob\" is no command of drover; see `drover --help`\n"},
-		{[]string{"instance", "lst"}, "drover: \"lst\" is no command of drover instance; did you mean list?; see `drover instance --help`\n"},
+		{[]string{"frob"}, "drover: \"frob\" is no command of drover; allowed: cancel, completion, dev, fleet, instance, logs, ps, run, simulate, version, wait\n"},
+		{[]string{"instance", "lst"}, "drover: \"lst\" is no command of drover instance; did you mean list?; allowed: destroy, drain, hold, list, run, show\n"},
 		{[]string{"run"}, "drover: run: there is no command; say which: drover run -- echo hello\n"},
 		{[]string{"run", "--vcpus", "0", "--", "true"}, "drover: run: vcpus: 0 is not allowed: a number above 0, and at most 1000000\n"},
 		{[]string{"run", "--name", "a/b", "--", "true"}, "drover: --name: container ID \"a/b\" is not allowed: 1 to 100 letters, digits, dots, dashes and underscores, a letter or digit first\n"},
@@ -52,7 +52,7 @@ func TestWrongUsageIsOneLineAndStatus2(t *testing.T) {
 		{[]string{"ps", "--limit", "-1"}, "drover: --limit: -1 is not allowed: a number, or 0 for no limit\n"},
 		{[]string{"ps", "a", "b"}, "drover: ps: accepts at most 1 arg(s), received 2; usage: drover ps [ID] [flags]\n"},
 		{[]string{"wait"}, "drover: wait: accepts 1 arg(s), received 0; usage: drover wait ID [flags]\n"},
-		{[]string{"ps", "--nonsense"}, "drover: ps: unknown flag: --nonsense; see `drover ps --help`\n"},
+		{[]string{"ps", "--nonsense"}, "drover: ps: there is no flag \"--nonsense\"; allowed: --address, --all, --expand, --fleet, --help, --limit, --namespace, --output, --profile, --task-queue\n"},
 		{[]string{"version", "-o", "xml"}, "drover: -o: \"xml\" is not allowed: table or json\n"},
 		{[]string{"logs", "-f", "c-1", "-o", "json"}, "drover: logs: -f and -o json exclude each other: output that comes is shown as it is\n"},
 		{[]string{"fleet", "apply"}, "drover: fleet apply: there is no file; say which: drover fleet apply -f FILE\n"},

@@ -19,6 +19,7 @@ import (
 	"drover/activities"
 	"drover/internal/api"
 	"drover/internal/connect"
+	"drover/internal/usage"
 	"drover/workflows"
 )
 
@@ -47,9 +48,10 @@ TEMPORAL_API_KEY, TEMPORAL_TLS_* and the CLI's configuration file.
 
 Any number of workers may run, and any of them may die at any time: containers run on,
 and another worker takes over. On SIGTERM a worker hands over within about a second.`,
-		Args: cobra.NoArgs, SilenceUsage: true, SilenceErrors: true,
+		Args: usage.Arguments(usage.NoArguments), SilenceUsage: true, SilenceErrors: true,
 		RunE: func(c *cobra.Command, _ []string) error { return s.run(c.Context()) },
 	}
+	c.SetFlagErrorFunc(usage.Flag)
 	flags := c.Flags()
 	flags.StringVar(&s.Address, "address", "", "Temporal's frontend, host:port (TEMPORAL_ADDRESS)")
 	flags.StringVar(&s.Namespace, "namespace", "", "Temporal's namespace (TEMPORAL_NAMESPACE)")
@@ -67,20 +69,20 @@ and another worker takes over. On SIGTERM a worker hands over within about a sec
 
 // run works until the context ends.
 func (s settings) run(ctx context.Context) error {
+	if err := s.check(); err != nil {
+		return err
+	}
 	logger, err := newLogger(s.logLevel)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = logger.Sync() }() // stderr can't be synced everywhere, and nothing is lost
-	if (s.deployment == "") != (s.build == "") {
-		return errors.New("--deployment and --build-id go together: set both, or none")
-	}
 	if s.exitWithParent {
 		var cancel context.CancelFunc
 		ctx, cancel = exitWithParent(ctx)
 		defer cancel()
 	}
-	stateDir, err := connect.StateDir(s.stateDir)
+	stateDir, err := openStateDir(s.stateDir)
 	if err != nil {
 		return err
 	}
@@ -95,7 +97,9 @@ func (s settings) run(ctx context.Context) error {
 		return err
 	}
 	defer c.Close()
-	if err := connect.RegisterSearchAttributes(ctx, c, connection.Namespace); err != nil {
+	if err := connect.RegisterSearchAttributes(ctx, c, connection.Namespace); errors.As(err, new(*connect.NamespaceError)) {
+		return err
+	} else if err != nil {
 		logger.Error("workflows may be blocked", zap.Error(err))
 	}
 	acts := activities.New(c, stateDir)
@@ -117,6 +121,31 @@ func (s settings) run(ctx context.Context) error {
 	case err = <-fatal: // the SDK has stopped it
 	}
 	return errors.Join(err, acts.Close())
+}
+
+// check finds what is wrong with the flags, before anything is started.
+func (s settings) check() error {
+	switch {
+	case (s.deployment == "") != (s.build == ""):
+		return usage.Errorf("--deployment and --build-id go together: set both, or none")
+	case s.taskQueue == "":
+		return usage.Errorf("--task-queue: there is no name; allowed: any, such as %s", api.DefaultTaskQueue)
+	case s.grace < 0:
+		return usage.Errorf("--grace: %v is not allowed: a duration such as 5s, or 0", s.grace)
+	}
+	return nil
+}
+
+// openStateDir returns the state directory, which exists then.
+func openStateDir(given string) (string, error) {
+	dir, err := connect.StateDir(given)
+	if err != nil {
+		return "", err
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", fmt.Errorf("--state-dir: %w; allowed: a directory that can be written to", err)
+	}
+	return dir, nil
 }
 
 // register registers everything that drover's workers do.
@@ -152,10 +181,10 @@ func (s settings) workerOptions() worker.Options {
 func newLogger(level string) (*zap.Logger, error) {
 	parsed, err := zap.ParseAtomicLevel(level)
 	if err != nil {
-		return nil, fmt.Errorf("--log-level: %q is not allowed: debug, info, warn or error", level)
+		return nil, usage.Errorf("--log-level: %q is not allowed: debug, info, warn or error", level)
 	}
 	config := zap.NewProductionConfig()
-	config.Level = parsed
+	config.Level, config.DisableStacktrace = parsed, true // errors say what they are about
 	config.EncoderConfig.EncodeTime = timeEncoder
 	return config.Build()
 }

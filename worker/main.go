@@ -4,12 +4,14 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
 	"syscall"
 
 	"drover/internal/cloud/local"
+	"drover/internal/usage"
 )
 
 func main() {
@@ -18,6 +20,9 @@ func main() {
 	defer stop()
 	if err := command().ExecuteContext(ctx); err != nil {
 		fmt.Fprintf(os.Stderr, "drover-worker: %v\n", err)
+		if errors.As(err, new(*usage.Error)) {
+			os.Exit(usage.ExitStatus)
+		}
 		os.Exit(1)
 	}
 }

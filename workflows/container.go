@@ -49,15 +49,14 @@ type container struct {
 	asking    int    // requests and questions that are under way
 	received  int    // signals, in this run of the workflow
 	unknown   int    // how often in a row the fleet has said that it does not know it
+	again     bool   // it has been submitted before
 	note      string // that a person should see
 }
 
 func newContainer(ctx workflow.Context, input json.RawMessage, carried *api.ContainerCarried) (*container, error) {
-	c := &container{info: workflow.GetInfo(ctx), spec: api.DefaultContainerSpec()}
-	err := json.Unmarshal(input, &c.spec)
-	if err == nil {
-		err = c.spec.Validate()
-	}
+	c := &container{info: workflow.GetInfo(ctx)}
+	var err error
+	c.spec, err = api.ParseContainerSpec(input)
 	if id := c.info.WorkflowExecution.ID; err == nil && strings.ContainsFunc(id, func(r rune) bool { return r < ' ' || r > '~' }) {
 		err = fmt.Errorf("workflow ID %q is not allowed: printable ASCII only, or nobody can answer it", id)
 	}
@@ -92,6 +91,7 @@ func (c *container) submit(ctx workflow.Context) error {
 		Kind: api.Submit, Priority: c.state.Priority, QueuedAt: c.state.QueuedAt.Time,
 		VCPUs: c.spec.VCPUs, Memory: c.spec.Memory, Scratch: c.spec.Scratch, GPUs: c.spec.GPUs,
 		Preemptible: c.spec.Preemptible, Attempts: c.spec.Attempts, Image: c.spec.Image != "", Label: c.spec.Label(48),
+		Again: c.again,
 	})
 }
 
@@ -125,13 +125,7 @@ func (c *container) ask(ctx workflow.Context, summary string, request api.Reques
 func (c *container) follow(ctx, outer workflow.Context) {
 	ctx, stop := workflow.WithCancel(ctx)
 	defer stop()
-	workflow.GoNamed(ctx, "outcome", func(ctx workflow.Context) {
-		var outcome api.Outcome
-		workflow.GetSignalChannel(ctx, api.SignalOutcome).Receive(ctx, &outcome)
-		if c.outcome == nil {
-			c.outcome = &outcome
-		}
-	})
+	workflow.GoNamed(ctx, "outcome", c.takeOutcome)
 	workflow.GoNamed(ctx, "priorities", c.takePriorities)
 	workflow.GoNamed(ctx, "priority", c.passPriorities)
 	workflow.GoNamed(ctx, "status", c.refresh)

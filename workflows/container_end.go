@@ -2,13 +2,32 @@ package workflows
 
 import (
 	"cmp"
+	"encoding/json"
 	"fmt"
 
+	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
 	"drover/internal/api"
 )
+
+// takeOutcome takes in how the container ended. What does not say that is not drover's, and
+// ignored.
+func (c *container) takeOutcome(ctx workflow.Context) {
+	for channel := workflow.GetSignalChannel(ctx, api.SignalOutcome); c.outcome == nil; {
+		var value converter.RawValue
+		channel.Receive(ctx, &value)
+		var outcome api.Outcome
+		if err := json.Unmarshal(value.Payload().GetData(), &outcome); err != nil || outcome == (api.Outcome{}) {
+			workflow.GetLogger(ctx).Warn("ignored an outcome that says nothing", "error", err)
+			continue
+		}
+		if c.outcome == nil {
+			c.outcome = &outcome
+		}
+	}
+}
 
 // conclude turns the outcome into the workflow's result.
 func (c *container) conclude(ctx workflow.Context) (api.ContainerResult, error) {

@@ -49,14 +49,14 @@ func (c *container) passPriorities(ctx workflow.Context) {
 // takePriority takes in one signal.
 func (c *container) takePriority(ctx workflow.Context, value converter.RawValue) {
 	c.received++
-	var priority int
+	var priority *int
 	data := value.Payload().GetData()
-	if err := json.Unmarshal(data, &priority); err != nil {
-		c.note = fmt.Sprintf("ignored signal %s: %.100q is not an integer", api.SignalSetPriority, data)
+	if err := json.Unmarshal(data, &priority); err != nil || priority == nil {
+		c.note = fmt.Sprintf("ignored signal %s: %.100q is not an integer; allowed: a number such as 5, below 0 to hold it", api.SignalSetPriority, data)
 		workflow.GetLogger(ctx).Warn(c.note)
 		return
 	}
-	c.state.Priority = priority
+	c.state.Priority = *priority
 }
 
 // refresh asks the fleet, ever less often, why the container is where it is, so that
@@ -129,6 +129,7 @@ func (c *container) recalled(ctx workflow.Context) {
 // submitOnce has a fleet that may not know the container queue it, with what has become
 // of it since.
 func (c *container) submitOnce(ctx workflow.Context) error {
+	c.again = true
 	err := c.submit(ctx)
 	if err == nil && c.cancelled {
 		err = c.ask(ctx, "cancel in fleet "+c.spec.Fleet, api.Request{Kind: api.Cancel})

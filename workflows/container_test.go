@@ -60,14 +60,14 @@ func TestBadContainersAreRefusedInOneLine(t *testing.T) {
 		`{"command": []}`:                         "command: is empty; allowed: a list that begins with a program",
 		`{"command": ["a"], "vcpus": 0}`:          "vcpus: 0 is not allowed: a number above 0, and at most 1000000",
 		`{"command": ["a"], "attempts": 0}`:       "attempts: 0 is not allowed: 1 to 100",
-		`{"command": ["a"], "memory": "4XB"}`:     `"4XB" is not a size`,
+		`{"command": ["a"], "memory": "4XB"}`:     `container spec: memory: "4XB" is not a size`,
 		`{"command": ["a"], "vcpus": "2"}`:        "vcpus: a JSON string is not allowed here",
 		`{"command": ["a"], "fleet": "ü"}`:        `fleet: "ü" is not the name of a fleet`,
-		`{"command": ["a"], "gpus": -1}`:          "gpus: -1 is not allowed: 0 or more",
+		`{"command": ["a"], "gpus": -1}`:          "gpus: -1 is not allowed: 0 to 1000000",
 		`[]`:                                      "the spec: a JSON array is not allowed here",
-		`{"comand": ["a"]}`:                       `unknown field "comand"; allowed: fleet, command, image`,
+		`{"comand": ["a"]}`:                       `unknown field "comand"; allowed: an object with the keys fleet, command, image`,
 		`{"command": ["a"], "fleet": "nowhere"}`:  `fleet "nowhere" does not exist; fleets: default`,
-		`{"command": ["a"], "env": {"A=B": "x"}}`: "env: a name is empty or contains '='",
+		`{"command": ["a"], "env": {"A=B": "x"}}`: `env: "A=B" is not the name of a variable; allowed: `,
 	} {
 		t.Run(input, func(t *testing.T) {
 			_, err := newWorld(t).contain("container/c-1", input)
@@ -116,7 +116,7 @@ func TestPrioritiesArePassedOnAndNonsenseIsSaid(t *testing.T) {
 	w := newWorld(t)
 	w.signal(time.Second, api.SignalSetPriority, "high")
 	w.after(2*time.Second, func() {
-		assert.Contains(t, w.details(), `ignored signal set-priority: "\"high\"" is not an integer`)
+		assert.Contains(t, w.details(), `ignored signal set-priority: "\"high\"" is not an integer; allowed: a number such as 5, below 0 to hold it`)
 		assert.Equal(t, "submitted to fleet default", query[api.ContainerState](w).Status)
 	})
 	w.signal(3*time.Second, api.SignalSetPriority, 5)

@@ -172,7 +172,6 @@ func (f *fleet) awaitNews(ctx workflow.Context) {
 			return
 		}
 	}
-	f.news = false
 }
 
 // prepare has a worker check that it can work for this fleet, until one can.
@@ -223,7 +222,7 @@ func (f *fleet) prepareAgain(ctx workflow.Context, applied int, failed bool) {
 // answer answers QueryState.
 func (f *fleet) answer() api.FleetState {
 	s := api.FleetState{
-		Name: f.spec.Name, Spec: f.spec, OutputStore: f.ready.OutputStore, Problem: f.problem,
+		Name: f.spec.Name, Spec: f.spec, OutputStore: f.ready.OutputStore, Problem: f.problem, Deleting: f.deleting,
 		Totals: f.totals, Since: api.Time{Time: f.since}, Instances: []api.FleetInstanceState{},
 	}
 	for _, c := range f.containers {

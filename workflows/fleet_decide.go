@@ -17,6 +17,7 @@ import (
 
 // decide has package schedule say what to do about the fleet as it is now.
 func (f *fleet) decide(ctx workflow.Context) {
+	f.news = false
 	f.batch++
 	f.world = schedule.World{ // in the memory of the last one: it may have megabytes
 		Now: workflow.Now(ctx), Types: f.types, Shapes: f.shapes, Learnt: f.learnt,
@@ -97,10 +98,24 @@ func (f *fleet) carryOut(ctx workflow.Context) {
 		f.log.Error("messages could not be delivered", "error", err)
 		return
 	}
+	anew := false
 	for _, k := range delivery.Missing {
 		if m := receivers[k]; m != nil {
 			f.missing(m, to.messages[k])
+			anew = true
 		}
+	}
+	if anew && f.news {
+		f.awaitArrivals(ctx)
+	}
+}
+
+// awaitArrivals ends the workflow task, so that the next decision sees what has come in
+// while the messages were sent.
+func (f *fleet) awaitArrivals(ctx workflow.Context) {
+	options := workflow.TimerOptions{Summary: "until what came in meanwhile is taken in"}
+	if err := workflow.NewTimerWithOptions(ctx, time.Millisecond, options).Get(ctx, nil); err != nil {
+		f.log.Error("timer failed", "error", err)
 	}
 }
 

@@ -24,11 +24,7 @@ func (f *fleet) refused(ctx workflow.Context, m *machine, report api.Report) {
 	case r.Class == "capacity":
 		f.learnt.CapacityRefused(scope, name, r.Message, now)
 	case r.Class == "rate-limit":
-		until := r.RetryAt
-		if until.IsZero() {
-			until = now.Add(30 * time.Second) // the cloud did not say
-		}
-		f.learnt.RateLimited(until)
+		f.learnt.RateLimited(askedAt(report), r.RetryAt, now)
 	case r.Class == "denied":
 		f.learnt.CreateFailed("", r.Message, true, now)
 	default:

@@ -82,6 +82,24 @@ func (f *fleet) on(m *machine) (all []*member) {
 	return all
 }
 
+// tells takes in whose outcomes an instance sends after a report. It sends the next
+// report when they have arrived.
+func (m *machine) tells(r api.Report) {
+	if r.Incarnation > m.Incarnation || r.Seq > m.ReportSeq {
+		m.Telling = nil
+	}
+	for _, e := range r.Ended {
+		if e.How == api.Exited && !slices.Contains(m.Telling, e.Container) {
+			m.Telling = append(m.Telling, e.Container)
+		}
+	}
+}
+
+// isTold reports whether the outcome of a container that has ended may be on its way.
+func (f *fleet) isTold(id string) bool {
+	return slices.ContainsFunc(f.instances, func(m *machine) bool { return slices.Contains(m.Telling, id) })
+}
+
 // accepted counts the instances that the cloud has.
 func (f *fleet) accepted() int {
 	n := 0

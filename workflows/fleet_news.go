@@ -57,7 +57,14 @@ func (f *fleet) take(ctx workflow.Context, mail api.Mail) {
 // request folds in what a container asks.
 func (f *fleet) request(ctx workflow.Context, r api.Request) {
 	f.news = true
+	if err := api.CheckContainerID(r.ID); err != nil {
+		f.log.Warn("ignored a request", "error", err)
+		return
+	}
 	c := f.byID[r.ID]
+	if c == nil && (r.Again || r.Kind == api.Cancel) && f.isTold(r.ID) {
+		return // or its result would be another one
+	}
 	switch r.Kind {
 	case api.Submit:
 		f.submit(ctx, c, r)
@@ -149,6 +156,7 @@ func (f *fleet) report(ctx workflow.Context, r api.Report) {
 	if r.Incarnation < m.Incarnation {
 		return
 	}
+	m.tells(r)
 	for _, ended := range r.Ended {
 		f.ended(m, ended)
 	}
@@ -174,6 +182,7 @@ func (f *fleet) seen(ctx workflow.Context, m *machine, r api.Report) {
 		m.Accepted = true
 		f.totals.Created++
 		f.learnt.Created(f.instanceType(m.Type), f.accepted(), workflow.Now(ctx))
+		f.learnt.Passed(fromMilliseconds(m.Incarnation), workflow.Now(ctx))
 	}
 	m.CloudID, m.Behavior, m.Kept = r.CloudID, r.Behavior, r.Kept
 	boots := m.State == api.StateBooting && !m.Heard // else it was found, or was up before

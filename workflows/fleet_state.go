@@ -72,7 +72,11 @@ func (f *fleet) apply(spec fleetspec.Spec, now time.Time) {
 // refuseDelete says why the fleet can't be deleted, if so.
 func (f *fleet) refuseDelete(d api.DeleteFleet) error {
 	if n := len(f.containers); n > 0 && !d.Drain {
-		return fmt.Errorf("fleet %s has %d containers that have not ended: drain it, or cancel them first", f.spec.Name, n)
+		containers := fmt.Sprintf("%d containers that have", n)
+		if n == 1 {
+			containers = "1 container that has"
+		}
+		return fmt.Errorf("fleet %s has %s not ended: drain it (--drain), or cancel them first", f.spec.Name, containers)
 	}
 	for _, m := range f.instances {
 		if m.Behavior == api.Hold {

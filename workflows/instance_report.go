@@ -175,7 +175,9 @@ func (i *instance) deliverMail(ctx workflow.Context) {
 	}
 }
 
-// messages takes what is in the outbox.
+// messages takes what is in the outbox. The fleet hears first: whoever submits the next
+// container when one has ended finds its place free. What a last report says the fleet
+// would forget with the instance, and the containers hear before it does.
 func (i *instance) messages(ctx workflow.Context) []api.Message {
 	i.mail.seq++
 	report := api.Report{
@@ -185,10 +187,15 @@ func (i *instance) messages(ctx workflow.Context) []api.Message {
 		BootOutcome: i.state.BootOutcome, Kept: i.kept, Listed: i.listed, Gone: i.mail.gone, Reason: i.state.Reason,
 	}
 	to := post{run: i.state.RunID, seq: i.mail.seq}
+	if !report.Gone {
+		to.signal(api.FleetWorkflowID(i.state.Fleet), api.SignalReport, report)
+	}
 	for _, l := range i.mail.outcomes {
 		to.signal(l.workflowID, api.SignalOutcome, l.outcome)
 	}
-	to.signal(api.FleetWorkflowID(i.state.Fleet), api.SignalReport, report)
+	if report.Gone {
+		to.signal(api.FleetWorkflowID(i.state.Fleet), api.SignalReport, report)
+	}
 	i.mail.ended, i.mail.refused, i.mail.outcomes, i.mail.refusal = nil, nil, nil, nil
 	return to.messages
 }

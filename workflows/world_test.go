@@ -51,6 +51,7 @@ type world struct {
 	reports    []api.Report
 	orders     []api.Orders
 	outcomes   map[string][]api.Outcome // by workflow ID
+	sent       []string                 // signals and their receivers, in order
 	started    []api.InstanceInput
 	requests   []api.Request
 	destroyed  int
@@ -243,6 +244,7 @@ func (w *world) deliver(_ context.Context, messages []api.Message) (api.Delivery
 
 func (w *world) take(m api.Message) error {
 	decode := func(into any) error { return json.Unmarshal(m.Payload, into) }
+	w.sent = append(w.sent, m.Signal+" to "+m.WorkflowID)
 	switch m.Signal {
 	case api.SignalReport:
 		var report api.Report

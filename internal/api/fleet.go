@@ -1,6 +1,9 @@
 package api
 
 import (
+	"encoding/json"
+	"errors"
+	"fmt"
 	"time"
 
 	"drover/internal/fleetspec"
@@ -14,6 +17,20 @@ type FleetInput struct {
 	Carried *FleetCarried `json:"carried,omitempty"`
 	// Mail had come in, and is to be taken in.
 	Mail []Mail `json:"mail,omitempty"`
+}
+
+// UnmarshalJSON decodes an object.
+func (f *FleetInput) UnmarshalJSON(data []byte) error {
+	type plain FleetInput
+	var p plain
+	var mistyped *json.UnmarshalTypeError
+	if err := json.Unmarshal(data, &p); errors.As(err, &mistyped) && mistyped.Field == "" {
+		return fmt.Errorf(`a JSON %s is not a fleet's input; allowed: {"spec": …}`, mistyped.Value)
+	} else if err != nil {
+		return err
+	}
+	*f = FleetInput(p)
+	return nil
 }
 
 // FleetCarried is what a Fleet carries over when it continues as new.
@@ -82,6 +99,9 @@ type CarriedInstance struct {
 	// are not known to the fleet (yet).
 	Reported  bool     `json:"reported,omitempty"`
 	Strangers []string `json:"strangers,omitempty"`
+	// Telling are the IDs of the containers whose exits its latest report was about:
+	// their outcomes may be on their way.
+	Telling []string `json:"telling,omitempty"`
 	// Orders are to be sent.
 	Orders Orders `json:"orders,omitzero"`
 }
@@ -112,7 +132,9 @@ type FleetState struct {
 	// prepared the fleet.
 	OutputStore string `json:"output_store"`
 	// Problem says why the fleet can't work, if so.
-	Problem   string               `json:"problem,omitempty"`
+	Problem string `json:"problem,omitempty"`
+	// Deleting: it takes nothing new, and goes when its containers have ended.
+	Deleting  bool                 `json:"deleting,omitempty"`
 	Queued    int                  `json:"queued"`
 	Assigned  int                  `json:"assigned"`
 	Running   int                  `json:"running"`
@@ -152,4 +174,15 @@ type ContainersPage struct {
 type DeleteFleet struct {
 	// Drain lets running and queued containers end first, and refuses new ones.
 	Drain bool `json:"drain,omitempty"`
+}
+
+// UnmarshalJSON decodes an object or null.
+func (d *DeleteFleet) UnmarshalJSON(data []byte) error {
+	type plain DeleteFleet
+	var p plain
+	if err := strictly(data, &p); err != nil {
+		return fmt.Errorf(`%w; allowed: {"drain": true}, {"drain": false} or nothing`, err)
+	}
+	*d = DeleteFleet(p)
+	return nil
 }

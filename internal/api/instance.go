@@ -3,6 +3,7 @@ package api
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -81,7 +82,16 @@ func (d *Destroy) UnmarshalJSON(data []byte) error {
 func strictly(data []byte, into any) error {
 	d := json.NewDecoder(bytes.NewReader(data))
 	d.DisallowUnknownFields()
-	return d.Decode(into)
+	err := d.Decode(into)
+	var mistyped *json.UnmarshalTypeError
+	if errors.As(err, &mistyped) {
+		what := fmt.Sprintf("a JSON %s is not allowed here", mistyped.Value)
+		if mistyped.Field != "" {
+			what = mistyped.Field + ": " + what
+		}
+		return errors.New(what)
+	}
+	return err
 }
 
 // The states of an instance.

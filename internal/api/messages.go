@@ -26,6 +26,8 @@ type Request struct {
 	Attempts    int            `json:"attempts,omitempty"`
 	// Image: it has one.
 	Image bool `json:"image,omitempty"`
+	// Again: it has been submitted before.
+	Again bool `json:"again,omitempty"`
 	// Label is the command, shortened, for people.
 	Label    string    `json:"label,omitempty"`
 	QueuedAt time.Time `json:"queued_at,omitzero"`

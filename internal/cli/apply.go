@@ -51,6 +51,9 @@ func (s *Session) ApplyFile(ctx context.Context, a Apply) error {
 		if err != nil {
 			return err
 		}
+		if state.Deleting {
+			return fmt.Errorf("fleet %s is being deleted: it can be created anew once it is gone", spec.Name)
+		}
 		old = state.Spec
 	}
 	for _, change := range fleetspec.Diff(old, spec) {
@@ -145,6 +148,14 @@ func (s *Session) afterApply(ctx context.Context, name string) error {
 	return nil
 }
 
+// does says that n of something do something.
+func does(n int, noun, many, one string) string {
+	if n == 1 {
+		return countOf(n, noun) + " " + one
+	}
+	return countOf(n, noun) + " " + many
+}
+
 // DeleteFleet ends a fleet: its instances go. With drain, its containers end first.
 func (s *Session) DeleteFleet(ctx context.Context, name string, drain bool) error {
 	running, err := s.FleetRuns(ctx, name)
@@ -161,7 +172,7 @@ func (s *Session) DeleteFleet(ctx context.Context, name string, drain bool) erro
 	if s.Print.JSON {
 		return s.Print.Encode(state)
 	}
-	s.Print.Linef("fleet %s is being deleted: %d containers end first, then %d instances go", name,
-		state.Queued+state.Assigned+state.Running, len(state.Instances))
+	s.Print.Linef("fleet %s is being deleted: %s first, then %s", name,
+		does(state.Queued+state.Assigned+state.Running, "container", "end", "ends"), does(len(state.Instances), "instance", "go", "goes"))
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -176,6 +177,14 @@ func TestWhatAnApplyChangesIsShown(t *testing.T) {
 	_, err = readSpec(Apply{File: "-", Stdin: strings.NewReader("name: gpu\nlimits: {max_instances: many}\n")})
 	assert.ErrorContains(t, err, "stdin:2: limits.max_instances")
 	assert.True(t, s.confirm(strings.NewReader("n\n")), "a pipe is not asked")
+}
+
+func TestStdinThatCannotBeReadIsSaid(t *testing.T) {
+	broken := iotest.ErrReader(errors.New("it is a terminal that hung up"))
+	_, err := readSpec(Apply{File: "-", Stdin: broken})
+	assert.EqualError(t, err, "read stdin: it is a terminal that hung up")
+	_, err = Simulation{Workload: "-", Stdin: broken}.readWorkload()
+	assert.EqualError(t, err, "read stdin: it is a terminal that hung up")
 }
 
 func TestByNamesAUserAndAHost(t *testing.T) {

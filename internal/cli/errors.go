@@ -9,28 +9,23 @@ import (
 
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/temporal"
+
+	"drover/internal/connect"
+	"drover/internal/usage"
 )
 
 // The exit statuses of drover itself.
 const (
 	ExitFailure     = 1
-	ExitUsage       = 2
+	ExitUsage       = usage.ExitStatus
 	ExitInterrupted = 130 // 128 + SIGINT
 )
 
 // UsageError is a wrong command line: exit status 2.
-type UsageError struct{ Err error }
-
-// Error is the error's own text.
-func (e *UsageError) Error() string { return e.Err.Error() }
-
-// Unwrap gives the cause.
-func (e *UsageError) Unwrap() error { return e.Err }
+type UsageError = usage.Error
 
 // Usagef returns a UsageError.
-func Usagef(format string, values ...any) error {
-	return &UsageError{Err: fmt.Errorf(format, values...)}
-}
+func Usagef(format string, values ...any) error { return usage.Errorf(format, values...) }
 
 // ExitError ends drover with a certain exit status, that of a container for example.
 type ExitError struct {
@@ -57,7 +52,7 @@ func Report(w io.Writer, err error) int {
 		return 0
 	}
 	code := ExitFailure
-	var usage *UsageError
+	var wrong *UsageError
 	var exit *ExitError
 	switch {
 	case errors.As(err, &exit):
@@ -65,7 +60,7 @@ func Report(w io.Writer, err error) int {
 		if exit.Err == nil {
 			return code
 		}
-	case errors.As(err, &usage):
+	case errors.As(err, &wrong):
 		code = ExitUsage
 	}
 	fmt.Fprintf(w, "drover: %s\n", OneLine(err.Error()))
@@ -94,6 +89,7 @@ func reason(err error) string {
 	var precondition *serviceerror.FailedPrecondition
 	var unavailable *serviceerror.Unavailable
 	var late *serviceerror.DeadlineExceeded
+	var namespace *serviceerror.NamespaceNotFound
 	switch {
 	case errors.As(err, &application):
 		return OneLine(application.Message())
@@ -103,6 +99,8 @@ func reason(err error) string {
 		return "its workflow was terminated"
 	case errors.As(err, &timeout):
 		return "its workflow timed out"
+	case errors.As(err, &namespace):
+		return (&connect.NamespaceError{Name: namespace.Namespace}).Error()
 	case errors.As(err, &precondition) && strings.Contains(err.Error(), "poller"):
 		return "no worker answers: start one with `drover-worker`, and see that it uses the same task queue and namespace"
 	case errors.As(err, &late), errors.Is(err, context.DeadlineExceeded):

@@ -19,14 +19,23 @@ import (
 
 // FleetRuns reports whether a fleet exists.
 func (s *Session) FleetRuns(ctx context.Context, name string) (bool, error) {
+	running, _, err := s.fleetStatus(ctx, name)
+	return running, err
+}
+
+// fleetStatus reports whether a fleet exists, and whether it did at any time.
+func (s *Session) fleetStatus(ctx context.Context, name string) (running, known bool, err error) {
+	if !isName(name) {
+		return false, false, nil
+	}
 	described, err := s.Client.DescribeWorkflowExecution(ctx, api.FleetWorkflowID(name), "")
 	if isNotFound(err) {
-		return false, nil
+		return false, false, nil
 	}
 	if err != nil {
-		return false, fmt.Errorf("fleet %s: %s", name, reason(err))
+		return false, false, fmt.Errorf("fleet %s: %s", name, reason(err))
 	}
-	return described.GetWorkflowExecutionInfo().GetStatus() == enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING, nil
+	return described.GetWorkflowExecutionInfo().GetStatus() == enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING, true, nil
 }
 
 // FleetState asks a fleet for its state.
@@ -43,6 +52,32 @@ func (s *Session) FleetState(ctx context.Context, name string) (api.FleetState, 
 		return state, fmt.Errorf("fleet %s: %s", name, reason(err))
 	}
 	return state, nil
+}
+
+// fleetsToAsk returns the fleet of that name, without a name all that exist. With gone, it
+// may be one that has been deleted; there is none to ask then.
+func (s *Session) fleetsToAsk(ctx context.Context, name string, gone bool) ([]string, error) {
+	if name == "" {
+		return s.Fleets(ctx)
+	}
+	switch running, known, err := s.fleetStatus(ctx, name); {
+	case err != nil:
+		return nil, err
+	case running:
+		return []string{name}, nil
+	case known && gone:
+		return nil, nil
+	}
+	return nil, s.noFleet(ctx, name)
+}
+
+// ofFleet narrows a visibility query to the fleet of that name, which exists; without a
+// name, it leaves it as it is.
+func ofFleet(name, query string) string {
+	if name == "" {
+		return query
+	}
+	return fmt.Sprintf("%s = '%s' AND %s", api.AttributeFleet.GetName(), name, query)
 }
 
 // noFleet is the error for a fleet that does not exist.
@@ -169,17 +204,18 @@ func (s *Session) ListFleets(ctx context.Context) error {
 	return errors.Join(err, errors.Join(errs...))
 }
 
-// ShowFleet shows one fleet. An empty name is that of the only fleet, or default.
-func (s *Session) ShowFleet(ctx context.Context, name string) error {
-	if name == "" {
+// ShowFleet shows the fleet that is named, or the only one, or default.
+func (s *Session) ShowFleet(ctx context.Context, named ...string) error {
+	if len(named) == 0 {
 		names, err := s.Fleets(ctx)
 		if err != nil {
 			return err
 		}
-		if name = fleetspec.DefaultName; len(names) == 1 {
-			name = names[0]
+		if named = []string{fleetspec.DefaultName}; len(names) == 1 {
+			named = names
 		}
 	}
+	name := named[0]
 	f, err := s.FleetState(ctx, name)
 	if err != nil {
 		return err
@@ -188,6 +224,9 @@ func (s *Session) ShowFleet(ctx context.Context, name string) error {
 		return s.Print.Encode(f)
 	}
 	s.Print.Linef("fleet %s: driver %s, since %s ago", f.Name, f.Spec.Driver, s.Print.Ago(f.Since))
+	if f.Deleting {
+		s.Print.Linef("it is being deleted")
+	}
 	if f.Problem != "" {
 		s.Print.Linef("it can't work: %s", f.Problem)
 	}

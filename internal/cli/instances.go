@@ -46,12 +46,25 @@ func rowOf(i api.InstanceState) instanceRow {
 	}
 }
 
-// ListInstances shows the instances of all fleets and, with all, the last limit of
-// those that are gone.
-func (s *Session) ListInstances(ctx context.Context, all bool, limit int) error {
-	instances, err := s.living(ctx)
-	if all {
-		gone, goneErr := s.gone(ctx, limit)
+// InstanceListing is what `drover instance list` is told to show.
+type InstanceListing struct {
+	// Fleet is whose instances are shown. Empty: those of all fleets.
+	Fleet string
+	// All shows also those that are gone: the last Limit. 0: all of them.
+	All   bool
+	Limit int
+}
+
+// ListInstances shows the instances that are not gone and, if that is wanted, the last of
+// those that are.
+func (s *Session) ListInstances(ctx context.Context, l InstanceListing) error {
+	fleets, err := s.fleetsToAsk(ctx, l.Fleet, l.All)
+	if err != nil {
+		return err
+	}
+	instances, err := s.living(ctx, l.Fleet, fleets)
+	if l.All {
+		gone, goneErr := s.gone(ctx, l)
 		instances, err = append(instances, gone...), errors.Join(err, goneErr)
 	}
 	if s.Print.JSON {
@@ -72,20 +85,17 @@ func (s *Session) ListInstances(ctx context.Context, all bool, limit int) error 
 	return errors.Join(s.Print.Table(header, rows), err)
 }
 
-// living returns the instances that are not gone, by fleet and name. The list of
-// workflows lags by a moment, so the fleets are asked for theirs, too.
-func (s *Session) living(ctx context.Context) ([]api.InstanceState, error) {
-	found, err := s.list(ctx, ofType(api.InstanceWorkflow, stillRunning), 0)
+// living returns the instances that are not gone, of one fleet or without its name of all,
+// by fleet and name. The list of workflows lags by a moment, so the fleets are asked for
+// theirs, too.
+func (s *Session) living(ctx context.Context, fleet string, fleets []string) ([]api.InstanceState, error) {
+	found, err := s.list(ctx, ofFleet(fleet, ofType(api.InstanceWorkflow, stillRunning)), 0)
 	if err != nil {
 		return nil, err
 	}
 	known := map[string]api.InstanceState{}
 	for _, info := range found {
 		known[info.GetExecution().GetWorkflowId()] = sketch(info)
-	}
-	fleets, err := s.Fleets(ctx)
-	if err != nil {
-		return nil, err
 	}
 	var mu sync.Mutex
 	var errs []error
@@ -134,8 +144,8 @@ func (s *Session) askAll(ctx context.Context, known map[string]api.InstanceState
 
 // gone returns the last instances that are gone, newest first, as their workflows have
 // ended.
-func (s *Session) gone(ctx context.Context, limit int) ([]api.InstanceState, error) {
-	found, err := s.list(ctx, ofType(api.InstanceWorkflow, over), limit)
+func (s *Session) gone(ctx context.Context, l InstanceListing) ([]api.InstanceState, error) {
+	found, err := s.list(ctx, ofFleet(l.Fleet, ofType(api.InstanceWorkflow, over)), l.Limit)
 	if err != nil {
 		return nil, err
 	}

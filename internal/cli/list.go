@@ -16,8 +16,11 @@ import (
 
 // Listing is what `drover ps` is told to show.
 type Listing struct {
-	// ID is the only container or array to show, ended or not. Empty: all.
-	ID string
+	// One: only the container or array of that ID is shown, ended or not.
+	One bool
+	ID  string
+	// Fleet is whose containers are shown. Empty: those of all fleets.
+	Fleet string
 	// All shows also what has ended: the last Limit.
 	All   bool
 	Limit int
@@ -45,15 +48,19 @@ func listed(state api.ContainerState, c Container) Listed {
 // ListContainers shows the containers of all fleets that have not ended and, if that is
 // wanted, the last of those that have.
 func (s *Session) ListContainers(ctx context.Context, l Listing) error {
-	if l.ID != "" {
+	fleets, err := s.fleetsToAsk(ctx, l.Fleet, l.All || l.One)
+	if err != nil {
+		return err
+	}
+	if l.One {
 		return s.listOne(ctx, l)
 	}
-	states, err := s.alive(ctx)
+	states, err := s.alive(ctx, fleets)
 	alive, arrays, arraysErr := s.elements(ctx, states)
 	err = errors.Join(err, arraysErr)
 	fold := !l.Expand && !s.Print.JSON
 	if l.All {
-		ended, endedErr := s.ended(ctx, l.Limit, fold, arrays)
+		ended, endedErr := s.ended(ctx, l, fold, arrays)
 		alive, err = append(without(alive, ended), ended...), errors.Join(err, endedErr)
 	}
 	if fold {
@@ -78,6 +85,9 @@ func (s *Session) listOne(ctx context.Context, l Listing) error {
 		return err
 	}
 	wanted := map[string]Container{}
+	if c != nil && l.Fleet != "" && c.Fleet != l.Fleet {
+		return fmt.Errorf("container %q is of fleet %s, not of %s", l.ID, c.Fleet, l.Fleet)
+	}
 	if c != nil {
 		wanted[c.ID] = *c
 	} else {
@@ -156,10 +166,10 @@ func (s *Session) showContainers(containers []Listed) error {
 
 // ended returns the last containers that have ended, newest first. With fold an array
 // is one of them, however many elements it has; arrays that are found are added.
-func (s *Session) ended(ctx context.Context, limit int, fold bool, arrays map[string]*Array) ([]Listed, error) {
+func (s *Session) ended(ctx context.Context, l Listing, fold bool, arrays map[string]*Array) ([]Listed, error) {
 	var last []Container
 	folded := map[string]bool{}
-	err := s.visit(ctx, ofType(api.ContainerWorkflow, over), func(info *workflowpb.WorkflowExecutionInfo) bool {
+	err := s.visit(ctx, ofFleet(l.Fleet, ofType(api.ContainerWorkflow, over)), func(info *workflowpb.WorkflowExecutionInfo) bool {
 		c := containerOf(info)
 		if fold && c.Array != "" {
 			if folded[c.Array] {
@@ -168,7 +178,7 @@ func (s *Session) ended(ctx context.Context, limit int, fold bool, arrays map[st
 			folded[c.Array] = true
 		}
 		last = append(last, c)
-		return limit == 0 || len(last) < limit
+		return l.Limit == 0 || len(last) < l.Limit
 	})
 	if err != nil {
 		return nil, err

@@ -9,13 +9,8 @@ import (
 	"drover/internal/api"
 )
 
-// alive asks all fleets for their containers, in the order in which they are
-// scheduled.
-func (s *Session) alive(ctx context.Context) ([]api.ContainerState, error) {
-	fleets, err := s.Fleets(ctx)
-	if err != nil {
-		return nil, err
-	}
+// alive asks fleets for their containers, in the order in which they are scheduled.
+func (s *Session) alive(ctx context.Context, fleets []string) ([]api.ContainerState, error) {
 	lists, errs := make([][]api.ContainerState, len(fleets)), make([]error, len(fleets))
 	each(len(fleets), func(i int) { lists[i], errs[i] = s.containersOf(ctx, fleets[i]) })
 	return slices.Concat(lists...), errors.Join(errs...)

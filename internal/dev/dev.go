@@ -92,6 +92,9 @@ func (s *stage) readSpec() (fleetspec.Spec, error) {
 
 // check finds what would keep it from working, before anything is started.
 func (s *stage) check() error {
+	if err := s.checkPortNumbers(); err != nil {
+		return err
+	}
 	if !s.NoWorker {
 		if _, err := program("drover-worker"); err != nil {
 			return err
@@ -100,11 +103,24 @@ func (s *stage) check() error {
 	if s.Address != "" {
 		return nil
 	}
+	_, err := program("drover-devserver")
+	return err
+}
+
+// checkPortNumbers finds what is wrong with the flags of the server's ports.
+func (s *stage) checkPortNumbers() error {
+	for _, port := range []struct {
+		flag   string
+		number int
+	}{{"--temporal-port", s.TemporalPort}, {"--ui-port", s.UIPort}} {
+		if port.number < 0 || port.number > 65535 {
+			return cli.Usagef("%s: %d is not allowed: 1 to 65535, or 0 for a free one", port.flag, port.number)
+		}
+	}
 	if s.TemporalPort == s.UIPort && s.UIPort != 0 {
 		return cli.Usagef("--temporal-port and --ui-port are both %d: choose two different ports", s.UIPort)
 	}
-	_, err := program("drover-devserver")
-	return err
+	return nil
 }
 
 // checkPorts says, in one line, when the server could not listen. A drover dev that

@@ -22,6 +22,9 @@ import (
 // acknowledged write is in the database.
 const stopTimeout = 1500 * time.Millisecond
 
+const usageLine = "--ip ADDRESS, --port N, --ui-port N, --http-port N, --headless, --db-file FILE, --namespace NAME, " +
+	"--log-level debug|info|warn|error, --exit-with-parent[=PID]"
+
 // Started is the one line of JSON that the command prints once it serves.
 type Started struct {
 	// Address is the frontend's gRPC address, host:port.
@@ -39,6 +42,7 @@ func Main(args []string, stdout, stderr io.Writer) int {
 		return 0
 	}
 	if err != nil {
+		fmt.Fprintf(stderr, "drover-devserver: %v\n", err)
 		return 2
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
@@ -88,7 +92,8 @@ func parse(args []string, stderr io.Writer) (command, error) {
 	var headless bool
 	c.log.level = zap.NewAtomicLevelAt(zapcore.WarnLevel)
 	f := flag.NewFlagSet("drover-devserver", flag.ContinueOnError)
-	f.SetOutput(stderr)
+	f.SetOutput(io.Discard) // what is wrong is one line, without the help
+	f.Usage = func() {}
 	f.StringVar(&c.options.IP, "ip", loopback, "`address` to listen on")
 	f.IntVar(&c.options.Port, "port", 7233, "port of Temporal's frontend (gRPC); 0 chooses a free one")
 	f.IntVar(&c.options.UIPort, "ui-port", 8233, "port of the Web UI; 0 chooses a free one, negative: no UI")
@@ -106,12 +111,17 @@ func parse(args []string, stderr io.Writer) (command, error) {
 	})
 	f.TextVar(&c.log.level, "log-level", c.log.level, "least `level` that is logged to stderr: debug, info, warn, error")
 	f.Var(&c.parent, "exit-with-parent", "stop when the parent process ends; with =PID, also when it has ended before this started")
-	if err := f.Parse(args); err != nil {
+	err := f.Parse(args)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		fmt.Fprintln(stderr, "Usage of drover-devserver:")
+		f.SetOutput(stderr)
+		f.PrintDefaults()
 		return command{}, err
-	}
-	if f.NArg() > 0 {
-		fmt.Fprintf(stderr, "drover-devserver: unexpected argument %q\n", f.Arg(0))
-		return command{}, errors.New("unexpected argument")
+	case err != nil:
+		return command{}, fmt.Errorf("%w; allowed: %s", err, usageLine)
+	case f.NArg() > 0:
+		return command{}, fmt.Errorf("unexpected argument %q; allowed: %s", f.Arg(0), usageLine)
 	}
 	if headless {
 		c.options.UIPort = -1

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -204,9 +205,23 @@ func TestWrongUsage(t *testing.T) {
 			var stdout, stderr bytes.Buffer
 			assert.Equal(t, 2, devserver.Main(args, &stdout, &stderr))
 			assert.Empty(t, stdout.String())
-			assert.NotEmpty(t, stderr.String())
+			assert.Regexp(t, `^drover-devserver: [^\n]+; allowed: [^\n]+\n$`, stderr.String())
 		})
 	}
+	var stdout, stderr bytes.Buffer
+	assert.Zero(t, devserver.Main([]string{"--help"}, &stdout, &stderr))
+	assert.Contains(t, stderr.String(), "-db-file")
+}
+
+func TestAFileThatIsNoDatabaseIsRefusedAndKept(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "notes.txt")
+	require.NoError(t, os.WriteFile(file, []byte("remember the milk"), 0o600))
+	var stdout, stderr bytes.Buffer
+	assert.Equal(t, 1, devserver.Main([]string{"--port=0", "--ui-port=0", "--db-file=" + file}, &stdout, &stderr))
+	assert.Equal(t, "drover-devserver: --db-file "+file+": is no SQLite database; allowed: one that drover-devserver has made, or a new file\n", stderr.String())
+	kept, err := os.ReadFile(file)
+	require.NoError(t, err)
+	assert.Equal(t, "remember the milk", string(kept))
 }
 
 func TestHeadlessHasNoUI(t *testing.T) {

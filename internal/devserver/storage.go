@@ -3,6 +3,7 @@ package devserver
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net/url"
 	"os"
@@ -89,7 +90,7 @@ func lockFile(path string) (*os.File, error) {
 // all, whenever this process is killed.
 func ensureTables(path string) error {
 	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
-		return err
+		return errors.Join(err, checkDatabase(path))
 	}
 	draft := path + ".new"
 	for _, leftover := range []string{draft, draft + "-journal"} {
@@ -109,6 +110,28 @@ func ensureTables(path string) error {
 		return err
 	}
 	return os.Rename(draft, path)
+}
+
+// checkDatabase says when a file is something else than a database, before anything is
+// written to it.
+func checkDatabase(path string) (err error) {
+	const magic = "SQLite format 3\x00"
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	head := make([]byte, len(magic))
+	n, err := io.ReadFull(f, head)
+	switch {
+	case errors.Is(err, io.EOF): // an empty file is an empty database
+		return nil
+	case err != nil && !errors.Is(err, io.ErrUnexpectedEOF):
+		return err
+	case string(head[:n]) != magic:
+		return errors.New("is no SQLite database; allowed: one that drover-devserver has made, or a new file")
+	}
+	return nil
 }
 
 // createNamespaces creates those that don't exist. They are written before the

@@ -95,6 +95,9 @@ func (s *Spec) UnmarshalJSON(data []byte) error {
 	type plain Spec
 	decoded := plain(defaults())
 	if err := json.Unmarshal(data, &decoded); err != nil {
+		if _, located := parse(data); located != nil { // JSON is YAML, and this names the key
+			err = located
+		}
 		return fmt.Errorf("fleet spec: %w", err)
 	}
 	*s = Spec(decoded)

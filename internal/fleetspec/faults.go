@@ -116,8 +116,8 @@ func checkCallFaults(path string, c CallFaults) *problem {
 		}
 	}
 	switch {
-	case c.Delay < 0:
-		return problemf(path+".delay", "%v is negative; allowed: %s", c.Delay, allowedDuration)
+	case c.Delay < 0 || c.Delay > maxDuration:
+		return problemf(path+".delay", "%v is out of range; allowed: %s, at most %v", c.Delay, allowedDuration, maxDuration)
 	case c.Late > 0 && c.Delay == 0:
 		return problemf(path+".delay", "is missing, and %s.late says that answers are late; allowed: a duration above 0, such as 3s", path)
 	}

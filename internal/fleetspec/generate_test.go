@@ -117,7 +117,7 @@ func drawTimeouts(t *rapid.T) fleetspec.Timeouts {
 // duration draws round durations as people write them, and any other.
 func duration(t *rapid.T, least int64, label string) fleetspec.Duration {
 	unit := rapid.SampledFrom([]time.Duration{1, time.Millisecond, time.Second, time.Minute, time.Hour}).Draw(t, label+" unit")
-	return fleetspec.Duration(unit) * fleetspec.Duration(rapid.Int64Range(least, 1e6).Draw(t, label))
+	return fleetspec.Duration(unit) * fleetspec.Duration(rapid.Int64Range(least, 87600).Draw(t, label))
 }
 
 func size(t *rapid.T, least int64, label string) fleetspec.Size {

@@ -32,6 +32,13 @@ const RunnerEmbedded = "embedded"
 // MaxTail is the largest output.tail: a container's result is a Temporal payload.
 const MaxTail Size = 256 << 10
 
+const (
+	// maxDuration is ten years: what ends later can't be written as a time everywhere.
+	maxDuration = Duration(10 * 365 * 24 * time.Hour)
+	// maxCommand is less than the 128KiB that Linux takes for one argument.
+	maxCommand = 64 << 10
+)
+
 // What a key may be, wherever the choice is between names.
 var (
 	drivers       = []string{DriverLocal}
@@ -84,8 +91,8 @@ func checkDriver(s Spec) *problem {
 		return problemf("local", "is missing; allowed: the section of the driver, such as \"local: {}\"")
 	case l.Directory != "" && !absoluteDirectory(l.Directory):
 		return problemf("local.directory", "%s is not an absolute, clean path; allowed: a directory such as /srv/instances, or \"\" for the default", quote(l.Directory))
-	case l.BootDelay < 0:
-		return problemf("local.boot_delay", "%v is negative; allowed: %s", l.BootDelay, allowedDuration)
+	case l.BootDelay < 0 || l.BootDelay > maxDuration:
+		return problemf("local.boot_delay", "%v is out of range; allowed: %s, at most %v", l.BootDelay, allowedDuration, maxDuration)
 	case l.Quota < 0:
 		return problemf("local.quota", "%d is negative; allowed: a number of instances, or 0 for no limit", l.Quota)
 	}
@@ -125,15 +132,15 @@ func checkDurations(s Spec) *problem {
 		{"timeouts.signal", t.Signal}, {"timeouts.stale_run_lock", t.StaleRunLock},
 		{"intervals.probe", i.Probe}, {"intervals.sync", i.Sync},
 	} {
-		if positive.value <= 0 {
-			return problemf(positive.path, "%v is too short; allowed: a duration above 0, such as 10s", positive.value)
+		if positive.value <= 0 || positive.value > maxDuration {
+			return problemf(positive.path, "%v is out of range; allowed: a duration above 0, such as 10s, at most %v", positive.value, maxDuration)
 		}
 	}
 	switch {
-	case t.MaxAge < 0:
-		return problemf("timeouts.max_age", "%v is negative; allowed: a duration, or 0 for no limit", t.MaxAge)
-	case i.Heartbeat.D() < minHeartbeat:
-		return problemf("intervals.heartbeat", "%v is too short; allowed: a duration of 1s or more", i.Heartbeat)
+	case t.MaxAge < 0 || t.MaxAge > maxDuration:
+		return problemf("timeouts.max_age", "%v is out of range; allowed: a duration, at most %v, or 0 for no limit", t.MaxAge, maxDuration)
+	case i.Heartbeat.D() < minHeartbeat || i.Heartbeat > maxDuration:
+		return problemf("intervals.heartbeat", "%v is out of range; allowed: a duration of %v or more, at most %v", i.Heartbeat, Duration(minHeartbeat), maxDuration)
 	case i.Probe >= t.Probe:
 		return problemf("intervals.probe", "%v leaves no time to probe; allowed: less than timeouts.probe (%v)", i.Probe, t.Probe)
 	}
@@ -147,6 +154,9 @@ func checkCommands(s Spec) *problem {
 	} {
 		if strings.ContainsRune(text.value, 0) || !utf8.ValidString(text.value) {
 			return problemf(text.path, "%s is not text; allowed: UTF-8 without NUL bytes", quote(text.value))
+		}
+		if len(text.value) > maxCommand {
+			return problemf(text.path, "has %d bytes; allowed: at most %v", len(text.value), Size(maxCommand))
 		}
 	}
 	if strings.TrimSpace(s.BootProbe) == "" {

@@ -28,7 +28,7 @@ func parseSignal(name string) (unix.Signal, error) {
 	} else if n := unix.SignalNum("SIG" + strings.TrimPrefix(strings.ToUpper(name), "SIG")); n != 0 {
 		return n, nil
 	}
-	return 0, fmt.Errorf("%q is no signal", name)
+	return 0, fmt.Errorf("%q is no signal; allowed: a name such as TERM, or 1 to 64", name)
 }
 
 // kill signals all processes of a container once, and tells whether it still runs a

@@ -130,7 +130,7 @@ func (c *call) set(name, value string) (err error) {
 		}
 	case "--offset":
 		if c.offset, err = strconv.ParseInt(value, 10, 64); err != nil || c.offset < 0 {
-			return usagef("--offset %q is no number of bytes", value)
+			return usagef("--offset %q is no number of bytes; allowed: 0 or more", value)
 		}
 	case "--forget":
 		if c.forget = append(c.forget, value); !validID.MatchString(value) {
@@ -153,16 +153,16 @@ func (c *call) setWords(words []string) error {
 	}
 	if !known.takesID {
 		if len(words) != 1 {
-			return usagef("%s takes no arguments", c.name)
+			return usagef("%s takes no arguments; %s", c.name, usageLine)
 		}
 		return nil
 	}
 	if len(words) != 2 {
-		return usagef("%s takes one container ID", c.name)
+		return usagef("%s takes one container ID; %s", c.name, usageLine)
 	}
 	c.id = words[1]
 	if !validID.MatchString(c.id) {
-		return usagef("%q is no container ID: up to 128 of A-Z a-z 0-9 . _ ~ - that begin with a letter or digit", c.id)
+		return usagef("%q is no container ID; allowed: up to 128 of A-Z a-z 0-9 . _ ~ - that begin with a letter or digit", c.id)
 	}
 	return nil
 }

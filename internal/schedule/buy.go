@@ -105,6 +105,8 @@ func (p *planner) stopped() reason {
 		return reason{stop: stopConcurrency, n: p.creating, of: l.CreateConcurrency}
 	case p.w.Learnt.RateLimitedUntil.After(p.w.Now):
 		return reason{stop: stopRate, until: p.w.Learnt.RateLimitedUntil}
+	case p.w.Learnt.Pace.Window > 0 && p.creating >= p.w.Learnt.Pace.Window:
+		return reason{stop: stopPace, n: p.creating, of: p.w.Learnt.Pace.Window}
 	}
 	return reason{}
 }

@@ -110,7 +110,7 @@ func TestMinIdle(t *testing.T) {
 		{"it is tried again when capacity may be back",
 			fleet().limits(warm(1)).learnt(func(l *Learnt) { l.CapacityRefused(ScopeAll, "", "x", noon) }), "wake 12:01:00"},
 		{"it is tried again when the rate limit ends",
-			fleet().limits(warm(1)).learnt(func(l *Learnt) { l.RateLimited(later) }), "wake 12:01:00"},
+			fleet().limits(warm(1)).learnt(func(l *Learnt) { l.RateLimited(noon, later, noon) }), "wake 12:01:00"},
 	})
 }
 
@@ -218,10 +218,10 @@ func TestRefusals(t *testing.T) {
 				urgent(1, four, "high").queue(two, "low"),
 			"low awaits new 0, create small, wake 12:01:00"},
 		{"the rate limit stops all creating until its time",
-			fleet().learnt(func(l *Learnt) { l.RateLimited(later) }).queue(two, "q1").queue(spot, "q2"),
+			fleet().learnt(func(l *Learnt) { l.RateLimited(noon, later, noon) }).queue(two, "q1").queue(spot, "q2"),
 			"wake 12:01:00"},
 		{"but no placing",
-			fleet().learnt(func(l *Learnt) { l.RateLimited(later) }).up("small", "a").queue(two, "q"), "q on a"},
+			fleet().learnt(func(l *Learnt) { l.RateLimited(noon, later, noon) }).up("small", "a").queue(two, "q"), "q on a"},
 		{"a failed type is tried again after a while",
 			fleet().learnt(func(l *Learnt) { l.CreateFailed("small", "x", false, noon) }).queue(two, "q"), "wake 12:00:10"},
 		{"bad credentials are tried again after a long while",

@@ -1,7 +1,6 @@
 package schedule
 
 import (
-	"fmt"
 	"testing"
 	"time"
 
@@ -55,31 +54,4 @@ func TestOverTimeWhatBootsForAContainerThatWentElsewhereServesTheNext(t *testing
 	runChains(s, two, 1, 50)
 	assert.Len(t, s.ran, 50)
 	assert.Equal(t, 2, s.bought)
-}
-
-// TestOverTimeManyAreAskedForAsFastAsTheCloudAllows has a cloud that accepts two create
-// requests a second, and five at once.
-func TestOverTimeManyAreAskedForAsFastAsTheCloudAllows(t *testing.T) {
-	w := fleet().limits(func(l *Limits) { l.CreateConcurrency = 10 })
-	for i := range 1000 {
-		w.queue(two, fmt.Sprintf("c%d", i))
-	}
-	tokens, alive := 5.0, 0
-	for ; alive < 1000; w.Now = w.Now.Add(100 * time.Millisecond) {
-		tokens = min(5, tokens+0.2)
-		limited := w.Learnt.RateLimitedUntil.After(w.Now)
-		d := Decide(&w.World)
-		require.False(t, limited && len(d.Create) > 0, "asked too early")
-		for _, n := range d.Create { // and answered at once
-			if tokens < 1 {
-				w.Learnt.RateLimited(w.Now.Add(500 * time.Millisecond))
-				continue
-			}
-			tokens--
-			alive++
-			w.add(Booting, n.Type, fmt.Sprintf("i%d", alive))
-			w.Learnt.Created(smallType, alive, w.Now)
-		}
-		require.True(t, w.Now.Before(noon.Add(510*time.Second)), "%d after %v", alive, w.Now.Sub(noon))
-	}
 }

@@ -76,7 +76,7 @@ func decodeWorld(data []byte) *World {
 	if d.below(2) == 1 {
 		w.Learnt.Quota = Quota{Worked: d.below(9), Limited: true, Level: d.below(9), Refused: d.below(9), Next: d.time(), Times: d.below(70)}
 	}
-	w.Learnt.RateLimitedUntil = d.time()
+	w.Learnt.RateLimitedUntil, w.Learnt.Pace.Window = d.time(), d.below(4)
 	for range d.below(5) {
 		w.Learnt.Holdoffs = append(w.Learnt.Holdoffs, Holdoff{Kind: []Kind{NoCapacity, Failed, Denied, "?", OverQuota, NoBoot, TakenBack}[d.below(7)],
 			Scope: []Scope{ScopeType, ScopeGroup, ScopeAll, "?"}[d.below(4)], Name: []string{"", "g", "h", "t0", "t1", "t9"}[d.below(6)],
@@ -100,7 +100,7 @@ func FuzzLearnt(f *testing.F) {
 	l.QuotaRefused(3, noon)
 	l.CapacityRefused(ScopeGroup, "standard", "x", noon)
 	l.CreateFailed("small", "x", true, noon)
-	l.RateLimited(noon)
+	l.RateLimited(noon, noon, noon)
 	data, err := json.Marshal(l)
 	require.NoError(f, err)
 	f.Add(data, []byte{0, 1, 2, 3, 4, 5})
@@ -135,6 +135,7 @@ func hear(l *Learnt, typ InstanceType, what int, now time.Time) {
 	switch what {
 	case 0:
 		l.Created(typ, 3, now)
+		l.Passed(time.Time{}, now)
 	case 1:
 		l.QuotaRefused(2, now)
 	case 2, 3:
@@ -144,7 +145,7 @@ func hear(l *Learnt, typ InstanceType, what int, now time.Time) {
 	case 5:
 		l.CreateFailed("", "x", true, now)
 	case 6:
-		l.RateLimited(now)
+		l.RateLimited(time.Time{}, time.Time{}, now)
 	case 7:
 		l.Forget(now)
 	case 8:

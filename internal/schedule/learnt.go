@@ -22,6 +22,7 @@ const (
 type Learnt struct {
 	Quota            Quota     `json:"quota,omitzero"`
 	RateLimitedUntil time.Time `json:"rate_limited_until,omitzero"` // no create request before
+	Pace             Pace      `json:"pace,omitzero"`
 	Holdoffs         []Holdoff `json:"holdoffs,omitempty"`
 	// Forgot is when Forget was last called: the boot of an instance that was asked for
 	// before says nothing of those that are asked for since.
@@ -154,13 +155,6 @@ func (t InstanceType) RuledOut(scope Scope) (Scope, string) {
 	return ScopeAll, ""
 }
 
-// RateLimited tells that the cloud accepts no create request until the given time.
-func (l *Learnt) RateLimited(until time.Time) {
-	if until.After(l.RateLimitedUntil) {
-		l.RateLimitedUntil = until
-	}
-}
-
 // CreateFailed tells that creating an instance of the named type failed for another
 // reason; an empty name means that it would fail for any type (bad credentials).
 // permanent: it won't work until a person does something.
@@ -178,5 +172,5 @@ func (l *Learnt) CreateFailed(typeName, reason string, permanent bool, now time.
 // Forget drops what the cloud's errors taught (not the quota), so that creating is
 // tried again at once: when a person has changed the fleet's spec or asks for it.
 func (l *Learnt) Forget(now time.Time) {
-	l.RateLimitedUntil, l.Holdoffs, l.Forgot = time.Time{}, nil, now.Truncate(time.Millisecond) // as is known of instances
+	l.RateLimitedUntil, l.Pace, l.Holdoffs, l.Forgot = time.Time{}, Pace{}, nil, now.Truncate(time.Millisecond) // as is known of instances
 }

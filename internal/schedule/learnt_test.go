@@ -159,14 +159,14 @@ func TestABurstSaysItsLastReason(t *testing.T) {
 
 func TestTheLatestRateLimitHolds(t *testing.T) {
 	var l Learnt
-	l.RateLimited(noon)
-	l.RateLimited(noon.Add(-time.Second))
+	l.RateLimited(noon, noon, noon)
+	l.RateLimited(noon, noon.Add(-time.Second), noon)
 	assert.Equal(t, noon, l.RateLimitedUntil)
 }
 
 func TestForgetKeepsTheQuotaOnly(t *testing.T) {
 	l := NewLearnt(3)
-	l.RateLimited(noon)
+	l.RateLimited(noon, noon, noon)
 	l.CreateFailed("", "x", true, noon)
 	l.Forget(noon)
 	want := NewLearnt(3)
@@ -182,7 +182,7 @@ func TestLearntSurvivesJSON(t *testing.T) {
 	l.Created(smallType, 2, noon)
 	l.QuotaRefused(2, noon)
 	l.CapacityRefused(ScopeGroup, "standard", "x", noon)
-	l.RateLimited(noon)
+	l.RateLimited(noon, noon, noon)
 	data, err = json.Marshal(l)
 	require.NoError(t, err)
 	require.NoError(t, json.Unmarshal(data, &got))

@@ -25,6 +25,8 @@ func (l *ledger) checkCreations() {
 	require.False(l.t, l.w.Learnt.RateLimitedUntil.After(l.w.Now), "rate limit")
 	require.True(l.t, limits.MaxInstances == 0 || total <= limits.MaxInstances, "max_instances")
 	require.True(l.t, limits.CreateConcurrency == 0 || creating+n <= limits.CreateConcurrency, "create_concurrency")
+	pace := l.w.Learnt.Pace.Window
+	require.True(l.t, pace <= 0 || creating+n <= pace, "the pace that the rate limit allows")
 	more := q.Worked > q.Refused && !q.Next.After(l.w.Now) && creating+n == 1 // may be tried
 	if q.Refused > 0 && !more {
 		require.Less(l.t, len(l.w.Instances)-creating, q.Refused, "quota")

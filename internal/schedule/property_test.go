@@ -96,7 +96,7 @@ func drawLearnt(t *rapid.T, w *World, n func(string, int, int) int) {
 		case 3:
 			w.Learnt.CreateFailed(name, "x", rapid.Bool().Draw(t, "permanent"), now)
 		case 4:
-			w.Learnt.RateLimited(now.Add(30 * time.Second))
+			w.Learnt.RateLimited(time.Time{}, now.Add(30*time.Second), now)
 		case 5:
 			w.Learnt.Created(InstanceType{Name: name}, n("alive", 1, 8), now)
 		case 6:

@@ -37,6 +37,7 @@ const (
 	stopOneByOne         // approaching the quota
 	stopConcurrency      // create_concurrency
 	stopRate             // the cloud's rate limit
+	stopPace             // the pace at which that is kept
 )
 
 // hint is how a container will get room in spite of a limit.
@@ -127,6 +128,8 @@ func (d *Decision) sentence(r *reason) string {
 		return fmt.Sprintf("%s being created, one at a time beyond the %d that the quota is known to allow", are(r.n), r.of)
 	case stopConcurrency:
 		return fmt.Sprintf("%s being created, at most %d at a time", are(r.n), r.of)
+	case stopPace:
+		return fmt.Sprintf("%s being created, at most %d at a time since the cloud limits the rate of requests", are(r.n), r.of)
 	case stopRate:
 		return "the cloud limits the rate of requests, next try at " + d.clock(r.until)
 	default:

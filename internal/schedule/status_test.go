@@ -66,13 +66,15 @@ func TestStatus(t *testing.T) {
 			l.CreateFailed("", "AuthFailure", true, noon.Add(-10*time.Minute))
 		}).queue(two, "x q"),
 			"queue position 1: one instance is tried first, since creating any instance failed: AuthFailure"},
-		{"rate limit", fleet().learnt(func(l *Learnt) { l.RateLimited(noon.Add(5 * time.Second)) }).queue(two, "q"),
+		{"rate limit", fleet().learnt(func(l *Learnt) { l.RateLimited(noon, noon.Add(5*time.Second), noon) }).queue(two, "q"),
 			"queue position 1: the cloud limits the rate of requests, next try at 12:00:05"},
+		{"the pace after it", fleet().learnt(func(l *Learnt) { l.RateLimited(noon, noon, noon) }).queue(two, "x y q"),
+			"queue position 1: 2 instances are being created, at most 2 at a time since the cloud limits the rate of requests"},
 		{"another error", fleet().learnt(func(l *Learnt) { l.CreateFailed("small", "InternalError", false, noon) }).queue(two, "q"),
 			"queue position 1: creating small failed: InternalError (next try at 12:00:10)"},
 		{"an error that can't get better", fleet().learnt(func(l *Learnt) { l.CreateFailed("", "AuthFailure", true, noon) }).queue(two, "q"),
 			"queue position 1: creating any instance is not possible until somebody acts: AuthFailure (next try at 12:10:00)"},
-		{"the next try on another day says which", fleet().learnt(func(l *Learnt) { l.RateLimited(noon.Add(24 * time.Hour)) }).queue(two, "q"),
+		{"the next try on another day says which", fleet().learnt(func(l *Learnt) { l.RateLimited(noon, noon.Add(24*time.Hour), noon) }).queue(two, "q"),
 			"queue position 1: the cloud limits the rate of requests, next try at 2026-03-02 12:00:00"},
 		{"no type fits any more", fleet().queue(huge, "q"),
 			"queue position 1: no instance type fits 64 vCPUs, 1GiB; nearest: large (8 vCPUs, 16GiB, 20GiB scratch) lacks 56 vCPUs; " +
@@ -131,7 +133,7 @@ func TestStatusOutlivesWhatIsLearntLater(t *testing.T) {
 
 func TestStatusIsTheSameInEveryTimeZone(t *testing.T) {
 	far := time.FixedZone("far", 14*3600)
-	w := fleet().learnt(func(l *Learnt) { l.RateLimited(noon.Add(time.Second).In(far)) }).queue(two, "q")
+	w := fleet().learnt(func(l *Learnt) { l.RateLimited(noon, noon.Add(time.Second).In(far), noon) }).queue(two, "q")
 	w.Now = noon.In(far)
 	d := Decide(&w.World)
 	assert.Equal(t, "queue position 1: the cloud limits the rate of requests, next try at 12:00:01", d.Status("q"))

@@ -206,7 +206,7 @@ func (c *weather) create(name string) {
 	}
 	switch {
 	case c.tokens < 1:
-		l.RateLimited(now.Add(time.Second))
+		l.RateLimited(time.Time{}, now.Add(time.Second), now)
 	case luck == 19:
 		l.CreateFailed("", "AuthFailure", true, now)
 	case luck == 18:
@@ -223,6 +223,7 @@ func (c *weather) create(name string) {
 		c.tokens--
 		in.Phase = Booting
 		l.Created(typ, c.alive(), now)
+		l.Passed(time.Time{}, now)
 		c.after(c.seconds("boot", 5, 90), func() { c.up(name, luck == 16) })
 		return
 	}

@@ -104,7 +104,7 @@ func setSize(target *fleetspec.Size, text string) error {
 		return err
 	}
 	if *target > 1<<60 {
-		return fmt.Errorf("%q is not allowed: a size of 0 or more, at most 1EiB", text)
+		return fmt.Errorf("%q is not allowed: a size of 0 or more, at most 1048576TiB", text)
 	}
 	return nil
 }

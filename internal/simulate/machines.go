@@ -66,7 +66,7 @@ func (s *simulation) answer(m *machine) {
 	t, now := s.types[m.typ], s.time(s.now)
 	most, scarce := s.options.Capacity[t.Name]
 	if ok, next := s.create.take(s.now); !ok {
-		s.learnt.RateLimited(s.time(next))
+		s.learnt.RateLimited(s.time(m.asked), s.time(next), now)
 	} else if s.options.Quota > 0 && s.alive >= s.options.Quota {
 		s.learnt.QuotaRefused(s.alive, now)
 	} else if scarce && s.perType[m.typ] >= most {
@@ -84,6 +84,7 @@ func (s *simulation) accept(m *machine) {
 	s.alive++
 	s.perType[m.typ]++
 	s.learnt.Created(s.types[m.typ], s.alive, s.time(s.now))
+	s.learnt.Passed(s.time(m.asked), s.time(s.now))
 	m.phase = schedule.Booting
 	s.settle(m)
 	boot := s.options.Boot

@@ -1,6 +1,7 @@
 package simulate
 
 import (
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -47,7 +48,8 @@ func TestABadWorkloadIsRefusedWithThePlaceAndWhatIsAllowed(t *testing.T) {
 		"submit,run_time\n1,NaN\n":                                          `w.csv:2: run_time: "NaN" is not how long it runs; allowed: seconds or a duration, such as 90 or 1h30m`,
 		"submit,run_time,vcpus\n1,2,0\n":                                    `w.csv:2: vcpus: "0" is not allowed: a number above 0, and at most 1000000`,
 		"submit,run_time,memory\n1,2,4XB\n":                                 `w.csv:2: memory: "4XB" is not a size; allowed: a number with B, KiB, MiB, GiB, TiB, KB, MB, GB or TB, as in 512MiB, or 0`,
-		"submit,run_time,scratch\n1,2,2000000TiB\n":                         `w.csv:2: scratch: "2000000TiB" is not allowed: a size of 0 or more, at most 1EiB`,
+		"submit,run_time,scratch\n1,2,2000000TiB\n":                         `w.csv:2: scratch: "2000000TiB" is not allowed: a size of 0 or more, at most 1048576TiB`,
+		"submit,run_time,vcpus\n1,2,Inf\n":                                  `w.csv:2: vcpus: "Inf" is not allowed: a number above 0, and at most 1000000`,
 		"submit,run_time,gpus\n1,2,-1\n":                                    `w.csv:2: gpus: "-1" is not allowed: a whole number from 0 to 1000000`,
 		"submit,run_time,priority\n1,2,high\n":                              `w.csv:2: priority: "high" is not allowed: a whole number from -2147483648 to 2147483647`,
 		"submit,run_time,preemptible\n1,2,maybe\n":                          `w.csv:2: preemptible: "maybe" is not allowed: true or false`,
@@ -85,7 +87,12 @@ func FuzzParseWorkload(f *testing.F) {
 
 func TestOptionsAreCheckedAgainstTheFleet(t *testing.T) {
 	for says, change := range map[string]func(*Options){
-		"--create: -1s is not allowed: 0 to 24h": func(o *Options) { o.Create = -time.Second },
+		"--boot: 30s-10s is not allowed: a duration such as 60s, or two for what lies between them, such as 45s-90s": func(o *Options) {
+			o.Boot = Span{30 * time.Second, 10 * time.Second}
+		},
+		"--create-rate: NaN is not allowed: create requests a minute, or 0 for no limit":  func(o *Options) { o.CreateRate = math.NaN() },
+		"--create-rate: +Inf is not allowed: create requests a minute, or 0 for no limit": func(o *Options) { o.CreateRate = math.Inf(1) },
+		"--create: -1s is not allowed: 0 to 24h":                                          func(o *Options) { o.Create = -time.Second },
 		"--boot: with up to 20m0s, and 2s to be created, instances would not be up before the fleet gives them up; allowed: less than timeouts.boot (10m) together": func(o *Options) {
 			o.Boot = Span{time.Second, 20 * time.Minute}
 		},

@@ -96,7 +96,7 @@ func (c *chaos) takeInstance(e event) (victim, bool) {
 func (c *chaos) cutPower(e event) {
 	if v, ok := c.pickInstance(e, func(victim) bool { return true }); ok {
 		c.say(e.kind, "%s", v.name)
-		c.unplugged[v.name] = time.Now()
+		c.unplugged[v.name] = time.Now() // also when it was to be taken later
 		v.signal(syscall.SIGKILL)
 	}
 }
@@ -150,5 +150,8 @@ func (c *chaos) preempt(e event) {
 	d, err := local.New(local.Config{Fleet: "default", Directory: filepath.Dir(c.instancesDirectory())})
 	require.NoError(c, err)
 	c.say(e.kind, "%s is taken in %s", v.name, e.lasts.Round(time.Millisecond))
+	if _, ok := c.unplugged[v.name]; !ok {
+		c.unplugged[v.name] = time.Now().Add(e.lasts)
+	}
 	c.try(e.kind, func() error { return d.Preempt(c.Context(), v.name, time.Now().Add(e.lasts)) })
 }

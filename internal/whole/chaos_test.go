@@ -68,7 +68,7 @@ type chaos struct {
 	witness   *witness
 	counts    map[string]int
 	killed    map[string]bool      // instances' workflows that were terminated
-	unplugged map[string]time.Time // instances that lost their power
+	unplugged map[string]time.Time // when instances lost their power, or are taken
 }
 
 // timed is something that is to happen.

@@ -107,7 +107,7 @@ func (j judge) excuse(s *seen) (why string, ok bool) {
 	}
 	// Nobody was there to see it, and what ran was left running until somebody looked.
 	if off, ok := j.unplugged[s.instance]; ok && terminated && j.undisturbed(s.instance, ended, off) <= 15*time.Second {
-		return "its instance lost its power while it had no workflow", true
+		return "its instance lost its power, or was taken, while it had no workflow", true
 	}
 	for _, f := range j.fates[s.instance] {
 		switch left := f.last; {

@@ -52,7 +52,8 @@ func TestContainersSurviveARehearsal(t *testing.T) {
 	d, err := local.New(local.Config{Fleet: "default", Directory: filepath.Join(s.dir, "instances")})
 	require.NoError(t, err)
 	most := 0
-	s.eventually(2*time.Minute, func() bool {
+	// A quota that is met while nobody knows of an instance yet is waited out for a minute.
+	s.eventually(5*time.Minute, func() bool {
 		instances, err := d.List(t.Context())
 		require.NoError(t, err)
 		most = max(most, len(instances))
