@@ -67,6 +67,7 @@ type fleet struct {
 	ordered    ordered
 	strangers  map[string]bool     // containers that an instance has said it runs and that were not known
 	stories    map[string][]string // what went wrong with a container's attempts
+	had        had
 	totals     api.FleetTotals
 	nextOrder  int64
 	names      int64

@@ -65,6 +65,9 @@ func (f *fleet) request(ctx workflow.Context, r api.Request) {
 	if c == nil && (r.Again || r.Kind == api.Cancel) && f.isTold(r.ID) {
 		return // or its result would be another one
 	}
+	if c == nil && r.Kind == api.Submit && !r.Again && f.had.has(r) {
+		return // it came again: whoever sent it was not sure that it has arrived
+	}
 	switch r.Kind {
 	case api.Submit:
 		f.submit(ctx, c, r)

@@ -27,7 +27,8 @@ import (
 // for as long as their command says. It runs in a process of its own.
 type crowd struct {
 	*activities.Activities
-	log *os.File // one line for each thing that happens to a container
+	log  *os.File      // one line for each thing that happens to a container
+	full chan struct{} // closed when as many run as there is room for; until then none ends
 
 	mu      sync.Mutex
 	running map[string]context.CancelFunc // attempts of containers
@@ -76,10 +77,10 @@ func runCrowd(address, dir string) error {
 	if err != nil {
 		return err
 	}
-	c := &crowd{Activities: activities.New(connection, dir), log: log, running: map[string]context.CancelFunc{}}
+	c := &crowd{Activities: activities.New(connection, dir), log: log, full: make(chan struct{}), running: map[string]context.CancelFunc{}}
 	w := worker.New(connection, api.DefaultTaskQueue, worker.Options{
 		MaxConcurrentActivityExecutionSize: 20000, MaxConcurrentLocalActivityExecutionSize: 2000,
-		MaxConcurrentActivityTaskPollers: 8, MaxConcurrentWorkflowTaskPollers: 8,
+		MaxConcurrentActivityTaskPollers: 8, MaxConcurrentWorkflowTaskPollers: 8, MaxConcurrentWorkflowTaskExecutionSize: 100,
 		MaxHeartbeatThrottleInterval: activities.MaxHeartbeatThrottleInterval,
 	})
 	c.register(w)
@@ -87,14 +88,30 @@ func runCrowd(address, dir string) error {
 		return err
 	}
 	fmt.Println("ready")
-	for parent := os.Getppid(); ctx.Err() == nil && os.Getppid() == parent; {
-		select {
-		case <-ctx.Done():
-		case <-time.After(200 * time.Millisecond): // how often it looks whether the test still runs
-		}
-	}
+	c.stay(ctx, fullFile(dir))
 	w.Stop()
 	return c.Close()
+}
+
+// fullFile exists when as many containers run as there is room for.
+func fullFile(dir string) string { return dir + "/full" }
+
+// stay returns when the context ends, or the test does.
+func (c *crowd) stay(ctx context.Context, full string) {
+	look := time.NewTicker(200 * time.Millisecond)
+	defer look.Stop()
+	began := false
+	for parent := os.Getppid(); os.Getppid() == parent; {
+		if _, err := os.Stat(full); err == nil && !began {
+			began = true
+			close(c.full)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-look.C:
+		}
+	}
 }
 
 // register registers everything that drover's workers do, and what submits containers.
@@ -112,7 +129,7 @@ func (c *crowd) register(w worker.Worker) {
 		api.CopyRunnerActivity:     func(context.Context, api.CopyRunnerInput) (string, error) { return "/runner", nil },
 		api.RunProbeActivity:       func(context.Context, api.Machine) (api.Listing, error) { return api.Listing{}, nil },
 		api.WatchActivity: func(ctx context.Context, _ api.WatchInput) (api.WatchResult, error) {
-			return api.WatchResult{}, lastsFor(ctx, 100*time.Hour)
+			return api.WatchResult{}, lastsUntil(ctx, nil, 0)
 		},
 		api.RunContainerActivity:    c.run,
 		api.KillContainerActivity:   c.kill,
@@ -142,17 +159,21 @@ func createSimulated(_ context.Context, in api.CreateInput) (api.Machine, error)
 	return in.Machine, nil
 }
 
-// lastsFor heartbeats for a while.
-func lastsFor(ctx context.Context, d time.Duration) error {
-	over := time.NewTimer(d)
-	defer over.Stop()
+// lastsUntil heartbeats until something has happened, and for a while longer.
+func lastsUntil(ctx context.Context, happened <-chan struct{}, d time.Duration) error {
+	var over <-chan time.Time
 	beat := time.NewTicker(activity.GetInfo(ctx).HeartbeatTimeout / api.HeartbeatsMissed)
 	defer beat.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-over.C:
+		case <-happened:
+			happened = nil
+			timer := time.NewTimer(d)
+			defer timer.Stop()
+			over = timer.C
+		case <-over:
 			return nil
 		case <-beat.C:
 			activity.RecordHeartbeat(ctx)
@@ -183,10 +204,12 @@ func (c *crowd) run(ctx context.Context, in api.RunContainerInput) (api.RunConta
 	c.running[name] = cancel
 	c.mu.Unlock()
 	_, text, _ := strings.Cut(in.Assignment.Label, " ")
+	text, _, _ = strings.Cut(text, " ")
 	d, err := time.ParseDuration(text)
-	if err == nil {
-		err = lastsFor(lasting, d)
+	if err != nil {
+		return api.RunContainerResult{}, err
 	}
+	err = lastsUntil(lasting, c.full, d)
 	if ctx.Err() != nil {
 		return api.RunContainerResult{}, ctx.Err()
 	}

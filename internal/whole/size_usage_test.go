@@ -193,15 +193,15 @@ func (r *sizeRun) report() {
 	h := r.histories
 	ended := r.fleet.Totals.Exited
 	slices.Sort(r.took)
-	r.Logf("%d instances, at most %d containers at a time and %d queued; %d ended by themselves in %v: %.1f a second",
-		r.instances, r.peak.running, r.peak.queued, ended, took.Round(time.Second), float64(ended)/took.Seconds())
+	r.Logf("%d instances, at most %d containers at a time and %d queued; %d ended by themselves, %.1f a second; in all it took %v",
+		r.instances, r.peak.running, r.peak.queued, ended, r.rate, took.Round(time.Second))
 	r.Logf("server: %.0f s CPU, %d MiB at most; worker: %.0f s CPU, %d MiB at most", cpu, memory>>20, workerCPU, workerMemory>>20)
 	r.Logf("a query of the fleet takes %v (median), %v (95th percentile), %v at most; %d did not answer in time; drover ps takes %v",
 		share(r.took, 50), share(r.took, 95), share(r.took, 100), r.unanswered, r.listing)
 	r.Logf("the fleet has had %d runs; its longest history has %d events, the largest %d KiB; the largest state that was carried has %d KiB",
 		h.runs, h.longest, h.largest>>10, h.carried>>10)
-	r.Logf("%d workflow tasks of the fleet took %v (median), %v (95th percentile), %v at most; failed: %v; %d signals",
-		len(h.tasks), share(h.tasks, 50), share(h.tasks, 95), share(h.tasks, 100), h.failed, h.signals)
+	r.Logf("%d workflow tasks of the fleet took %v (median), %v (95th percentile), %v at most; failed: %v; %d signals, %d changes of priority unheard",
+		len(h.tasks), share(h.tasks, 50), share(h.tasks, 95), share(h.tasks, 100), h.failed, h.signals, r.unheard)
 	r.Logf("events for each container that has ended: %.1f of the fleet, %.1f of instances; a container's own: %.1f",
 		float64(h.events)/float64(r.all()), float64(r.eventsOf(api.InstanceWorkflow))/float64(ended), float64(r.eventsOf(api.ContainerWorkflow))/float64(r.real))
 }
