@@ -24,6 +24,8 @@ type Activities struct {
 	client    client.Client
 	stateDir  string
 	registers *registers
+	open      *registers // of fleets that run
+	mailboxes *mailboxes
 
 	mu     sync.Mutex
 	keys   map[string]*access // by key file
@@ -34,7 +36,15 @@ type Activities struct {
 // on this machine (a generated key, output without a store, local instances) under
 // stateDir, an absolute path.
 func New(c client.Client, stateDir string) *Activities {
-	return &Activities{client: c, stateDir: stateDir, registers: &registers{client: c, fleets: map[string]*register{}}, keys: map[string]*access{}, stores: map[string]*openStore{}}
+	send := func(ctx context.Context, namespace string, m api.Message) error {
+		return signalIn(ctx, c, namespace, m.WorkflowID, m.Signal, m.Payload, m.RequestID)
+	}
+	return &Activities{
+		client: c, stateDir: stateDir, keys: map[string]*access{}, stores: map[string]*openStore{},
+		registers: &registers{client: c, fleets: map[string]*register{}},
+		open:      &registers{client: c, open: true, fleets: map[string]*register{}},
+		mailboxes: &mailboxes{send: send, fleets: map[string]*mailbox{}},
+	}
 }
 
 // Register registers all activities with a worker, under their names in package api.

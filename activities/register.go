@@ -2,9 +2,12 @@ package activities
 
 import (
 	"context"
+	"errors"
 	"sync"
 
+	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/converter"
 
 	"drover/internal/api"
 )
@@ -12,6 +15,9 @@ import (
 // registers are what is asked of fleets about their containers.
 type registers struct {
 	client client.Client
+	// open: what a fleet that has been terminated would say is out of date.
+	open bool
+
 	mu     sync.Mutex
 	fleets map[string]*register
 }
@@ -21,7 +27,7 @@ func (r *registers) of(fleet string) *register {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.fleets[fleet] == nil {
-		r.fleets[fleet] = &register{client: r.client, fleet: fleet}
+		r.fleets[fleet] = &register{client: r.client, open: r.open, fleet: fleet}
 	}
 	return r.fleets[fleet]
 }
@@ -31,6 +37,7 @@ func (r *registers) of(fleet string) *register {
 // into one that begins when that has been answered.
 type register struct {
 	client client.Client
+	open   bool
 	fleet  string
 
 	mu      sync.Mutex
@@ -72,8 +79,9 @@ func (r *register) ask(ctx context.Context, id string) (api.ContainerState, erro
 func (r *register) work() {
 	for {
 		r.mu.Lock()
-		questions := r.waiting
-		r.waiting = nil
+		n := min(len(r.waiting), askedAtOnce)
+		questions := r.waiting[:n:n]
+		r.waiting = r.waiting[n:]
 		r.asking = len(questions) > 0
 		r.mu.Unlock()
 		if len(questions) == 0 {
@@ -86,6 +94,12 @@ func (r *register) work() {
 	}
 }
 
+// askedAtOnce is about how many containers one query asks: its answer may have 2 MB.
+const askedAtOnce = 1000
+
+// errNotOpen says that a fleet has been deleted or terminated.
+var errNotOpen = errors.New("the fleet no longer exists")
+
 // query asks the fleet about several containers.
 func (r *register) query(questions []question) (map[string]api.ContainerState, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience/2)
@@ -95,7 +109,7 @@ func (r *register) query(questions []question) (map[string]api.ContainerState, e
 		wanted.IDs = append(wanted.IDs, q.id)
 	}
 	var page api.ContainersPage
-	reply, err := r.client.QueryWorkflow(ctx, api.FleetWorkflowID(r.fleet), "", api.QueryContainers, wanted)
+	reply, err := r.reply(ctx, wanted)
 	if err == nil {
 		err = reply.Get(&page)
 	}
@@ -104,4 +118,21 @@ func (r *register) query(questions []question) (map[string]api.ContainerState, e
 		states[c.ID] = c
 	}
 	return states, err
+}
+
+func (r *register) reply(ctx context.Context, wanted api.ContainersQuery) (converter.EncodedValue, error) {
+	if !r.open {
+		return r.client.QueryWorkflow(ctx, api.FleetWorkflowID(r.fleet), "", api.QueryContainers, wanted)
+	}
+	answer, err := r.client.QueryWorkflowWithOptions(ctx, &client.QueryWorkflowWithOptionsRequest{
+		WorkflowID: api.FleetWorkflowID(r.fleet), QueryType: api.QueryContainers, Args: []any{wanted},
+		QueryRejectCondition: enumspb.QUERY_REJECT_CONDITION_NOT_OPEN,
+	})
+	switch {
+	case err != nil:
+		return nil, err
+	case answer.QueryRejected != nil:
+		return nil, errNotOpen
+	}
+	return answer.QueryResult, nil
 }

@@ -101,8 +101,11 @@ func isMissing(err error) bool {
 }
 
 func (a *Activities) send(ctx context.Context, m api.Message) error {
-	if m.Signal == "" {
+	switch m.Signal {
+	case "":
 		return a.startInstance(ctx, m)
+	case api.SignalReport:
+		return a.mailboxes.of(activity.GetInfo(ctx).Namespace, m.WorkflowID).tell(ctx, m)
 	}
 	return a.signal(ctx, m.WorkflowID, m.Signal, m.Payload, m.RequestID)
 }
@@ -110,12 +113,17 @@ func (a *Activities) send(ctx context.Context, m api.Message) error {
 // signal sends a signal with a request ID: a second one with the same ID is not
 // delivered.
 func (a *Activities) signal(ctx context.Context, workflowID, name string, payload any, requestID string) error {
+	return signalIn(ctx, a.client, activity.GetInfo(ctx).Namespace, workflowID, name, payload, requestID)
+}
+
+// signalIn is signal for those that are no activity, and say in which namespace.
+func signalIn(ctx context.Context, c client.Client, namespace, workflowID, name string, payload any, requestID string) error {
 	input, err := converter.GetDefaultDataConverter().ToPayloads(payload)
 	if err != nil {
 		return err
 	}
-	_, err = a.client.WorkflowService().SignalWorkflowExecution(ctx, &workflowservice.SignalWorkflowExecutionRequest{
-		Namespace:         activity.GetInfo(ctx).Namespace,
+	_, err = c.WorkflowService().SignalWorkflowExecution(ctx, &workflowservice.SignalWorkflowExecutionRequest{
+		Namespace:         namespace,
 		WorkflowExecution: &commonpb.WorkflowExecution{WorkflowId: workflowID},
 		SignalName:        name, Input: input, RequestId: requestID, Identity: "drover",
 	})
@@ -144,7 +152,14 @@ func (a *Activities) startInstance(ctx context.Context, m api.Message) error {
 // SubmitContainer sends a container's request to its fleet. It fails at once when
 // there is no such fleet, and says which there are. It is a local activity.
 func (a *Activities) SubmitContainer(ctx context.Context, in api.SubmitInput) error {
-	err := a.signal(ctx, api.FleetWorkflowID(in.Fleet), api.SignalRequest, in.Request, in.RequestID)
+	payload, err := json.Marshal(in.Request)
+	if err != nil {
+		return err
+	}
+	fleet := api.FleetWorkflowID(in.Fleet)
+	err = a.mailboxes.of(activity.GetInfo(ctx).Namespace, fleet).tell(ctx, api.Message{
+		WorkflowID: fleet, Signal: api.SignalRequest, Payload: payload, RequestID: in.RequestID,
+	})
 	if !undeliverable(err) {
 		return err
 	}
@@ -179,24 +194,12 @@ func (a *Activities) fleets(ctx context.Context) ([]string, error) {
 // AskStatus asks a fleet where a container is, and why. It is a local activity. What a
 // fleet that has been terminated would say is out of date.
 func (a *Activities) AskStatus(ctx context.Context, in api.AskInput) (api.ContainerState, error) {
-	answer, err := a.client.QueryWorkflowWithOptions(ctx, &client.QueryWorkflowWithOptionsRequest{
-		WorkflowID: api.FleetWorkflowID(in.Fleet), QueryType: api.QueryContainers, Args: []any{api.ContainersQuery{ID: in.Container}},
-		QueryRejectCondition: enumspb.QUERY_REJECT_CONDITION_NOT_OPEN,
-	})
-	if isMissing(err) || err == nil && answer.QueryRejected != nil {
-		return api.ContainerState{}, final(api.ErrorNoFleet, fmt.Errorf("fleet %q does not exist", in.Fleet))
+	state, err := a.open.of(in.Fleet).ask(ctx, in.Container)
+	if isMissing(err) || errors.Is(err, errNotOpen) {
+		return state, final(api.ErrorNoFleet, fmt.Errorf("fleet %q does not exist", in.Fleet))
 	}
-	if err != nil {
-		return api.ContainerState{}, err
-	}
-	var page api.ContainersPage
-	if err := answer.QueryResult.Get(&page); err != nil {
-		return api.ContainerState{}, err
-	}
-	if len(page.Containers) == 0 {
-		return api.ContainerState{ID: in.Container, Fleet: in.Fleet}, nil
-	}
-	return page.Containers[0], nil
+	state.ID, state.Fleet = in.Container, in.Fleet
+	return state, err
 }
 
 // containerSpec reads a container's spec where it is kept: in the input of its

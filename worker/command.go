@@ -165,8 +165,11 @@ func (s settings) workerOptions() worker.Options {
 		MaxConcurrentLocalActivityExecutionSize: 2000,
 		MaxConcurrentActivityTaskPollers:        8,
 		MaxConcurrentWorkflowTaskPollers:        8,
-		MaxHeartbeatThrottleInterval:            activities.MaxHeartbeatThrottleInterval,
-		WorkerStopTimeout:                       s.grace,
+		// Each may send signals: a server that is asked for more at once than it can do keeps
+		// all of them waiting, until they time out and are sent again.
+		MaxConcurrentWorkflowTaskExecutionSize: 100,
+		MaxHeartbeatThrottleInterval:           activities.MaxHeartbeatThrottleInterval,
+		WorkerStopTimeout:                      s.grace,
 	}
 	if s.deployment != "" {
 		options.DeploymentOptions = worker.DeploymentOptions{

@@ -110,12 +110,14 @@ func TestAFleetWithALongQueueContinuesAsNew(t *testing.T) {
 	var packed []byte
 	require.NoError(t, converter.GetDefaultDataConverter().FromPayloads(again.Input, &in, &packed))
 	assert.Nil(t, in.Carried)
+	require.Len(t, in.Mail, 1, "what came in after the state was packed is for the next run")
+	assert.Equal(t, "c-8", in.Mail[0].Requests[0].ID)
 
 	w2 := newWorld(t)
-	w2.after(time.Second, func() { assert.Equal(t, queued-1, query[api.FleetState](w2).Queued) })
-	w2.signal(2*time.Second, api.SignalRequest, api.Request{Kind: api.Cancel, ID: "c-8"})
+	w2.after(time.Second, func() { assert.Equal(t, queued-2, query[api.FleetState](w2).Queued) })
+	w2.signal(2*time.Second, api.SignalRequest, api.Request{Kind: api.Cancel, ID: "c-10"})
 	w2.after(3*time.Second, func() {
-		assert.Equal(t, queued-2, query[api.FleetState](w2).Queued)
+		assert.Equal(t, queued-3, query[api.FleetState](w2).Queued)
 		w2.env.SetContinueAsNewSuggested(true)
 		w2.env.SignalWorkflow(api.SignalRequest, api.Request{Kind: api.Cancel, ID: "c-9"})
 	})

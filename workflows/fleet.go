@@ -32,7 +32,9 @@ func Fleet(ctx workflow.Context, in api.FleetInput, packed []byte) (api.FleetSta
 	for !f.over() || !f.isEmpty(ctx) {
 		f.awaitNews(ctx)
 		if letOthersRun(ctx); f.mustContinue(ctx) {
-			return f.answer(), f.continueAsNew(ctx)
+			if err := f.continueAsNew(ctx); err != nil {
+				return f.answer(), err
+			}
 		}
 		f.decide(ctx)
 		f.carryOut(ctx)
@@ -62,7 +64,10 @@ type fleet struct {
 	instances  []*machine
 	byName     map[string]*machine
 	learnt     schedule.Learnt
+	ordered    ordered
+	strangers  map[string]bool     // containers that an instance has said it runs and that were not known
 	stories    map[string][]string // what went wrong with a container's attempts
+	had        had
 	totals     api.FleetTotals
 	nextOrder  int64
 	names      int64
@@ -71,9 +76,11 @@ type fleet struct {
 	news     bool
 	received int       // signals, in this run of the workflow
 	wake     time.Time // when to decide again without news
+	waits    bool      // for what runs on instances that were found
 	world    schedule.World
 	decision schedule.Decision
 	outbox   []api.Message // besides the decision's
+	handover *handover     // while this run waits to be followed by the next
 	batch    int64
 }
 
@@ -111,13 +118,17 @@ func newFleet(ctx workflow.Context, in api.FleetInput) (*fleet, error) {
 	}
 	f := &fleet{
 		spec: in.Spec, log: workflow.GetLogger(ctx), info: info, since: workflow.Now(ctx),
-		byID: map[string]*member{}, byName: map[string]*machine{}, stories: map[string][]string{},
+		byID: map[string]*member{}, byName: map[string]*machine{}, strangers: map[string]bool{}, stories: map[string][]string{},
 		learnt: schedule.NewLearnt(in.Spec.Limits.InitialQuotaEstimate), news: true,
 	}
 	f.types = schedule.TypesOf(f.spec)
 	if in.Carried != nil {
 		f.unpack(*in.Carried)
 	}
+	for _, mail := range in.Mail {
+		f.take(ctx, mail)
+	}
+	f.received = 0
 	if err := f.handle(ctx); err != nil {
 		return nil, err
 	}
@@ -136,6 +147,7 @@ func (f *fleet) deleteWhenCancelled(outer workflow.Context) workflow.Context {
 	ctx, _ := workflow.NewDisconnectedContext(outer)
 	workflow.GoNamed(ctx, "cancellation", func(ctx workflow.Context) {
 		if workflow.Await(ctx, func() bool { return outer.Err() != nil }) == nil {
+			f.stay(ctx)
 			f.deleting, f.news = true, true
 		}
 	})
@@ -173,6 +185,7 @@ func (f *fleet) prepare(ctx workflow.Context) {
 		if ctx.Err() != nil {
 			return
 		}
+		f.stay(ctx)
 		// While the cloud does not answer, instances that are up take containers all the same.
 		f.prepared = err == nil || f.prepared && typeOf(err) != api.ErrorInvalid
 		f.problem, f.news = "", true
@@ -205,25 +218,6 @@ func (f *fleet) prepareAgain(ctx workflow.Context, applied int, failed bool) {
 	if err != nil {
 		f.log.Debug("no longer waiting for a new spec", "error", err)
 	}
-}
-
-// mustContinue reports whether this run has grown so long that the next must take
-// over, and can.
-func (f *fleet) mustContinue(ctx workflow.Context) bool {
-	return isLong(ctx, f.received) && workflow.AllHandlersFinished(ctx)
-}
-
-// continueAsNew starts this workflow's next run, which carries on where this one is.
-func (f *fleet) continueAsNew(ctx workflow.Context) error {
-	carried := f.pack()
-	packed, err := carried.Pack()
-	if err != nil {
-		panic(fmt.Sprintf("the fleet's state can't be encoded: %v", err)) // a programming error: fails the workflow task
-	}
-	if packed != nil {
-		return workflow.NewContinueAsNewError(ctx, api.FleetWorkflow, api.FleetInput{Spec: f.spec}, packed)
-	}
-	return workflow.NewContinueAsNewError(ctx, api.FleetWorkflow, api.FleetInput{Spec: f.spec, Carried: &carried})
 }
 
 // answer answers QueryState.

@@ -19,11 +19,11 @@ import (
 func (f *fleet) decide(ctx workflow.Context) {
 	f.news = false
 	f.batch++
-	f.world = schedule.World{
+	f.world = schedule.World{ // in the memory of the last one: it may have megabytes
 		Now: workflow.Now(ctx), Types: f.types, Shapes: f.shapes, Learnt: f.learnt,
 		Limits:     schedule.LimitsOf(f.spec),
-		Instances:  make([]schedule.Instance, len(f.instances)),
-		Containers: make([]schedule.Container, len(f.containers)),
+		Instances:  slices.Grow(f.world.Instances[:0], len(f.instances))[:len(f.instances)],
+		Containers: slices.Grow(f.world.Containers[:0], len(f.containers))[:len(f.containers)],
 	}
 	if f.deleting {
 		f.world.Limits.MinIdle = 0
@@ -31,10 +31,10 @@ func (f *fleet) decide(ctx workflow.Context) {
 	for k, m := range f.instances {
 		f.world.Instances[k] = schedule.Instance{Name: m.Name, Type: m.Type, Phase: m.phase(), IdleSince: m.IdleSince, Doubtful: m.isDoubtful()}
 	}
-	waits := f.awaitsListings()
+	f.waits = f.awaitsListings()
 	for k, c := range f.containers {
 		f.world.Containers[k], c.at = c.Container, k
-		if c.again && waits && c.Binding == schedule.Queued {
+		if c.again && f.waits && c.Binding == schedule.Queued {
 			f.world.Containers[k].Priority = -1 // it may run on one of them
 		}
 	}

@@ -2,6 +2,7 @@ package workflows
 
 import (
 	"slices"
+	"time"
 
 	"drover/internal/api"
 	"drover/internal/schedule"
@@ -45,6 +46,7 @@ func (f *fleet) remove(c *member) {
 	f.unbind(c)
 	delete(f.byID, c.ID)
 	delete(f.stories, c.ID)
+	f.had.add(c.ID, c.queuedAt)
 	last := len(f.containers) - 1
 	moved := f.containers[last]
 	f.containers[c.place], moved.place = moved, c.place
@@ -119,4 +121,32 @@ func (f *fleet) shape(s schedule.Shape) int {
 		f.shapes = append(f.shapes, s)
 	}
 	return at
+}
+
+// had are the last containers that have ended: their submissions may come again.
+type had struct {
+	queuedAt map[string]time.Time
+	ids      []string // in the order of their ends
+}
+
+// endedAtMost is how many ended containers are remembered. A submission comes again within
+// seconds, if at all.
+const endedAtMost = 2000
+
+func (h *had) add(id string, queuedAt time.Time) {
+	if h.queuedAt == nil {
+		h.queuedAt = map[string]time.Time{}
+	}
+	h.queuedAt[id] = queuedAt
+	if h.ids = append(h.ids, id); len(h.ids) > endedAtMost {
+		delete(h.queuedAt, h.ids[0])
+		h.ids = h.ids[1:]
+	}
+}
+
+// has reports whether the submission is one of a container that has ended. The same
+// container, submitted anew by its user, was queued at another time.
+func (h *had) has(r api.Request) bool {
+	queuedAt, known := h.queuedAt[r.ID]
+	return known && queuedAt.Equal(r.QueuedAt) && !r.QueuedAt.IsZero()
 }

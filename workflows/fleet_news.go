@@ -19,22 +19,44 @@ func (f *fleet) listen(ctx workflow.Context) {
 		for channel := workflow.GetSignalChannel(ctx, api.SignalRequest); ; {
 			var request api.Request
 			channel.Receive(ctx, &request)
-			f.request(ctx, request)
+			f.take(ctx, api.Mail{Requests: []api.Request{request}})
 		}
 	})
 	workflow.GoNamed(ctx, "reports", func(ctx workflow.Context) {
 		for channel := workflow.GetSignalChannel(ctx, api.SignalReport); ; {
 			var report api.Report
 			channel.Receive(ctx, &report)
-			f.report(ctx, report)
+			f.take(ctx, api.Mail{Reports: []api.Report{report}})
 		}
 	})
+	workflow.GoNamed(ctx, "mail", func(ctx workflow.Context) {
+		for channel := workflow.GetSignalChannel(ctx, api.SignalMail); ; {
+			var mail api.Mail
+			channel.Receive(ctx, &mail)
+			f.take(ctx, mail)
+		}
+	})
+}
+
+// take takes in one signal.
+func (f *fleet) take(ctx workflow.Context, mail api.Mail) {
+	f.received++
+	if h := f.handover; h != nil {
+		h.mail = append(h.mail, mail)
+		h.amount += len(mail.Requests) + len(mail.Reports)
+		return
+	}
+	for _, request := range mail.Requests {
+		f.request(ctx, request)
+	}
+	for _, report := range mail.Reports {
+		f.report(ctx, report)
+	}
 }
 
 // request folds in what a container asks.
 func (f *fleet) request(ctx workflow.Context, r api.Request) {
 	f.news = true
-	f.received++
 	if err := api.CheckContainerID(r.ID); err != nil {
 		f.log.Warn("ignored a request", "error", err)
 		return
@@ -42,6 +64,9 @@ func (f *fleet) request(ctx workflow.Context, r api.Request) {
 	c := f.byID[r.ID]
 	if c == nil && (r.Again || r.Kind == api.Cancel) && f.isTold(r.ID) {
 		return // or its result would be another one
+	}
+	if c == nil && r.Kind == api.Submit && !r.Again && f.had.has(r) {
+		return // it came again: whoever sent it was not sure that it has arrived
 	}
 	switch r.Kind {
 	case api.Submit:
@@ -86,8 +111,11 @@ func (f *fleet) submit(ctx workflow.Context, known *member, r api.Request) {
 		again: f.isOlder(r.QueuedAt),
 	}
 	f.add(c)
-	for _, m := range f.instances {
-		f.claim(m) // it may run there since before this fleet was created
+	if f.strangers[c.ID] {
+		delete(f.strangers, c.ID)
+		for _, m := range f.instances {
+			f.claim(m) // it runs there since before this fleet was created
+		}
 	}
 }
 
@@ -116,7 +144,6 @@ func (f *fleet) cancel(c *member, r api.Request) {
 // report folds in what an instance reports.
 func (f *fleet) report(ctx workflow.Context, r api.Report) {
 	f.news = true
-	f.received++
 	if r.Instance == "" || r.Type == "" || r.Seq == 0 {
 		f.log.Warn("ignored a report without instance, type or number")
 		return
@@ -187,6 +214,7 @@ func (f *fleet) claim(m *machine) {
 		id, attempt, err := api.ParseOnInstance(name)
 		c := f.byID[id]
 		if err != nil || c == nil {
+			f.strangers[id] = true
 			return false
 		}
 		if c.Binding != schedule.Running {

@@ -22,11 +22,13 @@ func (f *fleet) handle(ctx workflow.Context) error {
 		workflow.SetQueryHandler(ctx, api.QueryContainers, f.page),
 		workflow.SetUpdateHandlerWithOptions(ctx, api.UpdateApply,
 			func(ctx workflow.Context, spec fleetspec.Spec) (api.FleetState, error) {
+				f.stay(ctx)
 				f.apply(spec, workflow.Now(ctx))
 				return f.answer(), nil
 			}, workflow.UpdateHandlerOptions{Validator: f.refuseSpec, Description: "change the fleet's spec"}),
 		workflow.SetUpdateHandlerWithOptions(ctx, api.UpdateDelete,
 			func(ctx workflow.Context, _ api.DeleteFleet) (api.FleetState, error) {
+				f.stay(ctx)
 				f.deleting, f.news = true, true
 				return f.answer(), nil
 			}, workflow.UpdateHandlerOptions{Validator: f.refuseDelete, Description: "delete the fleet"}),
@@ -99,7 +101,7 @@ func (f *fleet) page(q api.ContainersQuery) (api.ContainersPage, error) {
 		}
 		return page, nil
 	}
-	all := slices.SortedFunc(slices.Values(f.containers), inOrder)
+	all := f.inOrder()
 	page := api.ContainersPage{Total: len(all), Containers: []api.ContainerState{}}
 	limit := cmp.Or(q.Limit, 1000)
 	for _, c := range all[min(max(q.Offset, 0), len(all)):] {
@@ -111,8 +113,25 @@ func (f *fleet) page(q api.ContainersQuery) (api.ContainersPage, error) {
 	return page, nil
 }
 
-// inOrder is the order in which containers are scheduled.
-func inOrder(a, b *member) int {
+// ordered is the containers in order, for as long as nothing can have changed: their list
+// is asked for page by page.
+type ordered struct {
+	containers []*member
+	batch      int64
+	history    int
+}
+
+// inOrder returns the containers in the order in which they are scheduled.
+func (f *fleet) inOrder() []*member {
+	if o, history := &f.ordered, f.info.GetCurrentHistoryLength(); o.batch != f.batch || o.history != history || o.containers == nil {
+		*o = ordered{slices.Clone(f.containers), f.batch, history}
+		slices.SortFunc(o.containers, order)
+	}
+	return f.ordered.containers
+}
+
+// order is the order in which containers are scheduled.
+func order(a, b *member) int {
 	return cmp.Or(-cmp.Compare(a.Binding, b.Binding), -cmp.Compare(a.Priority, b.Priority), cmp.Compare(a.Order, b.Order))
 }
 
@@ -132,7 +151,7 @@ func (f *fleet) describe(c *member) api.ContainerState {
 		s.Status = "the fleet can't work: " + f.problem
 	case !f.prepared:
 		s.Status = "waiting for a worker to prepare the fleet"
-	case c.again && c.Binding == schedule.Queued && f.awaitsListings():
+	case c.again && c.Binding == schedule.Queued && f.waits:
 		s.Status = "waiting until every instance found in the cloud's list has said what runs on it"
 	case c.at >= 0 && c.at < len(f.world.Containers) && f.world.Containers[c.at].ID == c.ID:
 		s.Status = f.decision.StatusAt(c.at)
@@ -202,6 +221,9 @@ func (f *fleet) unpack(carried api.FleetCarried) {
 			m.containers++
 		}
 		f.add(c)
+	}
+	for _, m := range f.instances {
+		f.claim(m)
 	}
 }
 

@@ -83,6 +83,7 @@ func (f *fleet) recall(ctx workflow.Context) {
 			f.log.Error("containers of an earlier fleet could not be told", "error", err)
 			return
 		}
+		f.stay(ctx)
 		f.recallPage, f.recalled = next, len(next) == 0
 	}
 }
@@ -90,6 +91,9 @@ func (f *fleet) recall(ctx workflow.Context) {
 // synced adopts what was found, and gives up what has vanished: an instance without a
 // workflow that the cloud does not have.
 func (f *fleet) synced(ctx workflow.Context, result api.SyncResult) {
+	if len(result.Found)+len(result.Vanished) > 0 {
+		f.stay(ctx)
+	}
 	for _, found := range result.Found {
 		f.adopt(ctx, found)
 	}

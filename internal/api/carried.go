@@ -5,36 +5,64 @@ import (
 	"compress/gzip"
 	"encoding/json"
 	"fmt"
+	"io"
 )
 
-// plainAtMost is up to how many bytes of JSON what a fleet carries over stays readable.
-const plainAtMost = 256 << 10
+// plainAtMost and plainBytes are up to how many containers, and how many bytes of JSON,
+// what a fleet carries over stays readable.
+const (
+	plainAtMost = 1000
+	plainBytes  = 256 << 10
+)
 
 // Pack returns the same in fewer bytes if it is long, and nil if it is not. The input of a
-// workflow may have 2 MB, and 50,000 queued containers have 5 MB of JSON.
+// workflow may have 2 MB, and 50,000 queued containers have 8 MB of JSON.
 func (c FleetCarried) Pack() ([]byte, error) {
-	plain, err := json.Marshal(c)
-	if err != nil || len(plain) <= plainAtMost {
+	if len(c.Queue) <= plainAtMost {
+		plain, err := json.Marshal(c)
+		if err != nil || len(plain) <= plainBytes {
+			return nil, err
+		}
+	}
+	long := packed{Queue: toColumns(c.Queue)}
+	c.Queue = nil
+	long.Rest = c
+	plain, err := json.Marshal(long)
+	if err != nil {
 		return nil, err
 	}
-	var packed bytes.Buffer
-	w := gzip.NewWriter(&packed)
+	var out bytes.Buffer
+	w, err := gzip.NewWriterLevel(&out, gzip.BestSpeed)
+	if err != nil {
+		return nil, err
+	}
 	if _, err := w.Write(plain); err != nil {
 		return nil, err
 	}
 	err = w.Close()
-	return packed.Bytes(), err
+	return out.Bytes(), err
+}
+
+// packed is what Pack encodes.
+type packed struct {
+	Rest  FleetCarried `json:"rest"`
+	Queue columns      `json:"queue"`
 }
 
 // Unpack returns what Pack has packed.
-func Unpack(packed []byte) (FleetCarried, error) {
-	var carried FleetCarried
-	r, err := gzip.NewReader(bytes.NewReader(packed))
+func Unpack(in []byte) (FleetCarried, error) {
+	var long packed
+	var plain []byte
+	r, err := gzip.NewReader(bytes.NewReader(in))
 	if err == nil {
-		err = json.NewDecoder(r).Decode(&carried)
+		plain, err = io.ReadAll(r)
+	}
+	if err == nil {
+		err = json.Unmarshal(plain, &long)
 	}
 	if err != nil {
-		return carried, fmt.Errorf("what the fleet's last run has left can't be read: %w", err)
+		return FleetCarried{}, fmt.Errorf("what the fleet's last run has left can't be read: %w", err)
 	}
-	return carried, nil
+	long.Rest.Queue = long.Queue.rows()
+	return long.Rest, nil
 }

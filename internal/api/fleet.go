@@ -15,6 +15,8 @@ type FleetInput struct {
 	Spec fleetspec.Spec `json:"spec"`
 	// Carried is what an earlier run of the same workflow left. Nil in the first.
 	Carried *FleetCarried `json:"carried,omitempty"`
+	// Mail had come in, and is to be taken in.
+	Mail []Mail `json:"mail,omitempty"`
 }
 
 // UnmarshalJSON decodes an object.

@@ -140,6 +140,12 @@ type Report struct {
 	Reason string `json:"reason,omitempty"`
 }
 
+// Mail is what several containers ask of their Fleet, and several instances tell it.
+type Mail struct {
+	Requests []Request `json:"requests,omitempty"`
+	Reports  []Report  `json:"reports,omitempty"`
+}
+
 // Ended is the end of one attempt of a container.
 type Ended struct {
 	Container string  `json:"container"`

@@ -42,6 +42,9 @@ const (
 	SignalOrders = "fleet-orders"
 	// SignalReport goes from an Instance to its Fleet, with a Report.
 	SignalReport = "instance-report"
+	// SignalMail goes to a Fleet in the place of several SignalRequest and SignalReport, with
+	// a Mail.
+	SignalMail = "mail"
 	// SignalSubmitAgain goes from a Fleet that was created anew to the Containers that were
 	// submitted before, without a payload.
 	SignalSubmitAgain = "submit-again"

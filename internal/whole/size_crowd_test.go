@@ -3,10 +3,11 @@ package whole
 import (
 	"context"
 	"fmt"
-	"math/rand/v2"
-	"slices"
+	"os"
+	"os/signal"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -18,75 +19,135 @@ import (
 	"drover/activities"
 	"drover/internal/api"
 	"drover/internal/connect"
-	"drover/internal/fleetspec"
 	"drover/workflows"
 )
 
-// crowd is a worker with drover's workflows and what they tell each other, whose instances
-// and containers are simulated: they answer at once, and run for as long as their command
-// says.
+// crowd is a worker with drover's workflows, and with its activities as far as they talk
+// to Temporal. Its instances and containers are simulated: they answer at once, and run
+// for as long as their command says. It runs in a process of its own.
 type crowd struct {
-	s *system
+	*activities.Activities
+	log  *os.File      // one line for each thing that happens to a container
+	full chan struct{} // closed when as many run as there is room for; until then none ends
 
-	mu         sync.Mutex
-	begun      map[string]int // attempts of containers
-	running    int
-	peak       struct{ running, queued int }
-	took       []time.Duration // queries of the fleet
-	unanswered int
+	mu      sync.Mutex
+	running map[string]context.CancelFunc // attempts of containers
 }
 
-// newCrowd starts the worker.
-func newCrowd(s *system) *crowd {
-	require.NoError(s, connect.RegisterSearchAttributes(s.Context(), s.client, client.DefaultNamespace))
-	c := &crowd{s: s, begun: map[string]int{}}
-	w := worker.New(s.client, api.DefaultTaskQueue, worker.Options{
+// crowdEnv has the test's program be a crowd: the address of Temporal and a directory.
+const crowdEnv = "DROVER_TEST_CROWD"
+
+// runIfCrowd is the program of a crowd.
+func runIfCrowd() {
+	address, dir, is := strings.Cut(os.Getenv(crowdEnv), " ")
+	if !is {
+		return
+	}
+	if err := runCrowd(address, dir); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	os.Exit(0)
+}
+
+// startCrowd starts a crowd, and returns where it logs.
+func (s *system) startCrowd() (*process, string) {
+	require.NoError(s, os.Setenv(crowdEnv, s.address+" "+s.dir))
+	defer os.Unsetenv(crowdEnv)
+	p := s.start("crowd", os.Args[0])
+	require.Equal(s, "ready", p.line(s))
+	s.workers = append(s.workers, p)
+	return p, crowdLog(s.dir)
+}
+
+func crowdLog(dir string) string { return dir + "/crowd.log.txt" }
+
+func runCrowd(address, dir string) error {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	connection, _, err := connect.Dial(ctx, connect.Options{Address: address, Logger: quiet{}})
+	if err != nil {
+		return err
+	}
+	defer connection.Close()
+	if err := connect.RegisterSearchAttributes(ctx, connection, client.DefaultNamespace); err != nil {
+		return err
+	}
+	log, err := os.OpenFile(crowdLog(dir), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	c := &crowd{Activities: activities.New(connection, dir), log: log, full: make(chan struct{}), running: map[string]context.CancelFunc{}}
+	w := worker.New(connection, api.DefaultTaskQueue, worker.Options{
 		MaxConcurrentActivityExecutionSize: 20000, MaxConcurrentLocalActivityExecutionSize: 2000,
-		MaxConcurrentActivityTaskPollers: 8, MaxConcurrentWorkflowTaskPollers: 8,
+		MaxConcurrentActivityTaskPollers: 8, MaxConcurrentWorkflowTaskPollers: 8, MaxConcurrentWorkflowTaskExecutionSize: 100,
 		MaxHeartbeatThrottleInterval: activities.MaxHeartbeatThrottleInterval,
 	})
+	c.register(w)
+	if err := w.Start(); err != nil {
+		return err
+	}
+	fmt.Println("ready")
+	c.stay(ctx, fullFile(dir))
+	w.Stop()
+	return c.Close()
+}
+
+// fullFile exists when as many containers run as there is room for.
+func fullFile(dir string) string { return dir + "/full" }
+
+// stay returns when the context ends, or the test does.
+func (c *crowd) stay(ctx context.Context, full string) {
+	look := time.NewTicker(200 * time.Millisecond)
+	defer look.Stop()
+	began := false
+	for parent := os.Getppid(); os.Getppid() == parent; {
+		if _, err := os.Stat(full); err == nil && !began {
+			began = true
+			close(c.full)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-look.C:
+		}
+	}
+}
+
+// register registers everything that drover's workers do, and what submits containers.
+func (c *crowd) register(w worker.Worker) {
 	for name, function := range map[string]any{
-		api.FleetWorkflow: workflows.Fleet, api.InstanceWorkflow: workflows.Instance, api.ContainerWorkflow: workflows.Container,
+		api.FleetWorkflow: workflows.Fleet, api.InstanceWorkflow: workflows.Instance, api.ContainerWorkflow: workflows.Container, "Ask": ask,
 	} {
 		w.RegisterWorkflowWithOptions(function, workflow.RegisterOptions{Name: name})
 	}
-	acts := activities.New(s.client, s.dir)
-	acts.Register(simulated{w, c})
-	require.NoError(s, w.Start())
-	s.Cleanup(func() {
-		w.Stop()
-		require.NoError(s, acts.Close())
-	})
-	return c
-}
-
-// simulated registers simulations in the place of what goes to a cloud or an instance.
-type simulated struct {
-	worker.Worker
-	c *crowd
-}
-
-// RegisterActivityWithOptions registers a simulation if there is one of that name.
-func (r simulated) RegisterActivityWithOptions(real any, options activity.RegisterOptions) {
-	function, found := map[string]any{
-		api.PrepareFleetActivity: func(context.Context, fleetspec.Spec) (api.FleetReady, error) {
-			return api.FleetReady{OutputStore: "mem://"}, nil
-		},
-		api.SyncFleetActivity: func(ctx context.Context, _ api.SyncInput) (api.SyncResult, error) {
-			return api.SyncResult{}, lasts(ctx)
-		},
+	w.RegisterActivityWithOptions(c.askAll, activity.RegisterOptions{Name: "AskAll"})
+	c.Register(simulated{w, map[string]any{
 		api.CreateInstanceActivity: createSimulated,
 		api.AwaitAddressActivity:   func(_ context.Context, m api.Machine) (api.Machine, error) { return m, nil },
 		api.BootProbeActivity:      func(context.Context, api.BootProbeInput) error { return nil },
 		api.CopyRunnerActivity:     func(context.Context, api.CopyRunnerInput) (string, error) { return "/runner", nil },
 		api.RunProbeActivity:       func(context.Context, api.Machine) (api.Listing, error) { return api.Listing{}, nil },
 		api.WatchActivity: func(ctx context.Context, _ api.WatchInput) (api.WatchResult, error) {
-			return api.WatchResult{}, lasts(ctx)
+			return api.WatchResult{}, lastsUntil(ctx, nil, 0)
 		},
-		api.RunContainerActivity:    r.c.run,
+		api.RunContainerActivity:    c.run,
+		api.KillContainerActivity:   c.kill,
+		api.DeliverActivity:         c.deliver,
 		api.TagInstanceActivity:     func(context.Context, api.TagInput) error { return nil },
 		api.DestroyInstanceActivity: func(context.Context, api.DestroyInput) error { return nil },
-	}[options.Name]
+	}})
+}
+
+// simulated registers simulations in the place of what goes to a cloud or an instance.
+type simulated struct {
+	worker.Worker
+	instead map[string]any // by the name of the activity
+}
+
+// RegisterActivityWithOptions registers a simulation if there is one of that name.
+func (r simulated) RegisterActivityWithOptions(real any, options activity.RegisterOptions) {
+	function, found := r.instead[options.Name]
 	if !found {
 		function = real
 	}
@@ -98,20 +159,21 @@ func createSimulated(_ context.Context, in api.CreateInput) (api.Machine, error)
 	return in.Machine, nil
 }
 
-// lasts heartbeats until the activity is cancelled.
-func lasts(ctx context.Context) error { return lastsFor(ctx, 100*time.Hour) }
-
-// lastsFor heartbeats for a while.
-func lastsFor(ctx context.Context, d time.Duration) error {
-	over := time.NewTimer(d)
-	defer over.Stop()
+// lastsUntil heartbeats until something has happened, and for a while longer.
+func lastsUntil(ctx context.Context, happened <-chan struct{}, d time.Duration) error {
+	var over <-chan time.Time
 	beat := time.NewTicker(activity.GetInfo(ctx).HeartbeatTimeout / api.HeartbeatsMissed)
 	defer beat.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-over.C:
+		case <-happened:
+			happened = nil
+			timer := time.NewTimer(d)
+			defer timer.Stop()
+			over = timer.C
+		case <-over:
 			return nil
 		case <-beat.C:
 			activity.RecordHeartbeat(ctx)
@@ -119,110 +181,114 @@ func lastsFor(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// run is a container whose command says how long it runs.
-func (c *crowd) run(ctx context.Context, in api.RunContainerInput) (api.RunContainerResult, error) {
-	began := time.Now()
+// note writes down what happens to a container.
+func (c *crowd) note(what, container string) {
 	c.mu.Lock()
-	c.begun[in.Assignment.Container]++
-	c.running++
-	c.peak.running = max(c.peak.running, c.running)
-	c.mu.Unlock()
-	_, text, _ := strings.Cut(in.Assignment.Label, " ")
-	d, err := time.ParseDuration(text)
-	if err == nil {
-		err = lastsFor(ctx, d)
-	}
-	c.mu.Lock()
-	c.running--
-	c.mu.Unlock()
-	return api.RunContainerResult{How: api.Exited, StartedAt: began, FinishedAt: time.Now()}, err
+	defer c.mu.Unlock()
+	fmt.Fprintln(c.log, what, container)
 }
 
-// one in so many containers has a workflow of its own. For the others the fleet gets the
-// request that a workflow would send.
-const oneReal = 20
+// run is a container whose command says how long it runs. Like a real one it is started
+// only where its fleet has placed it.
+func (c *crowd) run(ctx context.Context, in api.RunContainerInput) (api.RunContainerResult, error) {
+	here, err := c.isPlaced(ctx, in)
+	if err != nil || !here {
+		return api.RunContainerResult{How: api.Unwanted, Detail: "placed elsewhere"}, err
+	}
+	name := in.Assignment.OnInstance()
+	began := time.Now()
+	lasting, cancel := context.WithCancel(ctx)
+	defer cancel()
+	c.note("begins", name)
+	c.mu.Lock()
+	c.running[name] = cancel
+	c.mu.Unlock()
+	_, text, _ := strings.Cut(in.Assignment.Label, " ")
+	text, _, _ = strings.Cut(text, " ")
+	d, err := time.ParseDuration(text)
+	if err != nil {
+		return api.RunContainerResult{}, err
+	}
+	err = lastsUntil(lasting, c.full, d)
+	if ctx.Err() != nil {
+		return api.RunContainerResult{}, ctx.Err()
+	}
+	c.note("ends", name)
+	result := api.RunContainerResult{How: api.Exited, StartedAt: began, FinishedAt: time.Now()}
+	if err != nil {
+		result.ExitCode = 143
+	}
+	return result, nil
+}
 
-// submitMany submits containers, many at a time, and returns the workflows of those that
-// have one.
-func (c *crowd) submitMany(n int, least time.Duration) []client.WorkflowRun {
-	var (
-		mu    sync.Mutex
-		runs  []client.WorkflowRun
-		all   sync.WaitGroup
-		slots = make(chan struct{}, 32)
-	)
-	for k := range n {
-		slots <- struct{}{}
+// isPlaced asks the fleet whether it has placed the attempt here.
+func (c *crowd) isPlaced(ctx context.Context, in api.RunContainerInput) (bool, error) {
+	for {
+		known, err := c.AskStatus(ctx, api.AskInput{Fleet: in.Machine.Fleet, Container: in.Assignment.Container})
+		runs, here := known.State == api.ContainerRunning, known.Instance == in.Machine.Name
+		switch {
+		case err != nil:
+			return false, err
+		case runs && here && known.Attempt == in.Assignment.Attempt:
+			return true, nil
+		case runs && !here, here && known.Attempt > in.Assignment.Attempt:
+			return false, nil
+		}
+		select {
+		case <-ctx.Done():
+			return false, ctx.Err()
+		case <-time.After(100 * time.Millisecond): // how often the fleet is asked
+		}
+	}
+}
+
+// kill ends a container.
+func (c *crowd) kill(_ context.Context, in api.KillInput) (bool, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if cancel := c.running[in.Assignment.OnInstance()]; cancel != nil {
+		cancel()
+	}
+	return true, nil
+}
+
+// deliver writes down which containers are told their outcome, each once, and delivers.
+func (c *crowd) deliver(ctx context.Context, messages []api.Message) (api.Delivery, error) {
+	delivery, err := c.Deliver(ctx, messages)
+	for _, m := range messages {
+		if m.Signal == api.SignalOutcome && err == nil {
+			c.note("outcome", strings.TrimPrefix(m.WorkflowID, api.ContainerWorkflowID(""))+" "+m.RequestID)
+		}
+	}
+	return delivery, err
+}
+
+// asking has containers ask something of their fleet.
+type asking struct {
+	Requests []api.Request
+}
+
+// ask is a workflow that asks for containers what workflows of their own would.
+func ask(ctx workflow.Context, in asking) error {
+	ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{StartToCloseTimeout: 10 * time.Minute})
+	return workflow.ExecuteActivity(ctx, "AskAll", in).Get(ctx, nil)
+}
+
+// askAll asks for all containers at once, each until it has been heard, as a workflow would.
+func (c *crowd) askAll(ctx context.Context, in asking) error {
+	var all sync.WaitGroup
+	for _, request := range in.Requests {
+		id := fmt.Sprint(request.Kind, " ", request.ID)
 		all.Go(func() {
-			defer func() { <-slots }()
-			id := fmt.Sprintf("a-container-of-many-%05d", k)
-			run, err := c.submitOne(id, k%oneReal == 0, least+rand.N(least))
-			if err != nil {
-				c.s.Errorf("submit %s: %v", id, err)
-			}
-			if run != nil {
-				mu.Lock()
-				runs = append(runs, run)
-				mu.Unlock()
+			for c.SubmitContainer(ctx, api.SubmitInput{Fleet: "default", Request: request, RequestID: id}) != nil {
+				select {
+				case <-ctx.Done():
+					return
+				case <-time.After(100 * time.Millisecond): // the pause between two tries
+				}
 			}
 		})
 	}
 	all.Wait()
-	return runs
-}
-
-func (c *crowd) submitOne(id string, real bool, d time.Duration) (client.WorkflowRun, error) {
-	spec := api.DefaultContainerSpec()
-	spec.Command = []string{"sleep", d.Round(time.Millisecond).String()}
-	if real {
-		return c.s.client.ExecuteWorkflow(c.s.Context(), client.StartWorkflowOptions{
-			ID: api.ContainerWorkflowID(id), TaskQueue: api.DefaultTaskQueue,
-		}, api.ContainerWorkflow, spec)
-	}
-	request := api.Request{
-		Kind: api.Submit, ID: id, VCPUs: spec.VCPUs, Memory: spec.Memory, Attempts: spec.Attempts,
-		Label: spec.Label(48), QueuedAt: time.Now(),
-	}
-	for {
-		err := c.s.client.SignalWorkflow(c.s.Context(), api.FleetWorkflowID("default"), "", api.SignalRequest, request)
-		if err == nil || !strings.Contains(err.Error(), "limit for signal") {
-			return nil, err
-		}
-		time.Sleep(100 * time.Millisecond) // until it has continued as new: as SubmitContainer is tried again
-	}
-}
-
-// look asks the fleet how it stands.
-func (c *crowd) look() (state api.FleetState) {
-	ctx, cancel := context.WithTimeout(c.s.Context(), 30*time.Second)
-	defer cancel()
-	began := time.Now()
-	answer, err := c.s.client.QueryWorkflow(ctx, api.FleetWorkflowID("default"), "", api.QueryState)
-	if err == nil {
-		err = answer.Get(&state)
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if err != nil {
-		c.unanswered++
-		return state
-	}
-	c.took = append(c.took, time.Since(began).Round(time.Millisecond))
-	c.peak.queued = max(c.peak.queued, state.Queued)
-	return state
-}
-
-// latencies returns how long queries of the fleet took, in order.
-func (c *crowd) latencies() []time.Duration { return slices.Sorted(slices.Values(c.took)) }
-
-// startedTwice returns the containers that were started more than once.
-func (c *crowd) startedTwice() (ids []string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for id, times := range c.begun {
-		if times > 1 {
-			ids = append(ids, id)
-		}
-	}
-	return ids
+	return ctx.Err()
 }

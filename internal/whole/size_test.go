@@ -1,13 +1,17 @@
 package whole
 
 import (
+	"context"
 	"fmt"
+	"math/rand/v2"
 	"os"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/client"
 
 	"drover/internal/api"
 	"drover/internal/fleetspec"
@@ -16,53 +20,57 @@ import (
 // size is how much one fleet has to manage in a test of that.
 type size struct {
 	instances, running, queued int
-	// runs is how long a container runs, at least; at most it is twice that.
+	// real is how many of the containers have a workflow of their own. For the others the
+	// fleet gets the requests that their workflows would send.
+	real int
+	// runs is how long a container runs, at least, once as many run as there is room for; at
+	// most it is twice that.
 	runs time.Duration
-	// within is how long the test may go on; zero: until all containers have ended.
-	within time.Duration
+	// churn is for how long containers end by themselves; then the others are cancelled.
+	// Zero: until all have ended.
+	churn time.Duration
+	// continues is how often the fleet continues as new, at least.
+	continues int
 }
 
+// sizes are selected by $DROVER_SIZE.
+var sizes = map[string]size{
+	"":       {instances: 100, running: 500, queued: 2500, real: 60, runs: 2 * time.Second, continues: 3},
+	"medium": {instances: 500, running: 2500, queued: 10_000, real: 200, runs: 20 * time.Second, churn: time.Minute, continues: 5},
+	"full":   {instances: 2000, running: 10_000, queued: 50_000, real: 300, runs: time.Minute, churn: 4 * time.Minute, continues: 20},
+}
+
+func (z size) all() int { return z.running + z.queued }
+
 // TestSize has one fleet manage many instances and containers, on a real server, through
-// drover's workflows, with instances and containers that are simulated. It is small
-// unless $DROVER_SIZE is full.
+// drover's workflows, with instances and containers that are simulated.
 func TestSize(t *testing.T) {
-	z := size{instances: 60, running: 300, queued: 1500, runs: 4 * time.Second}
-	if os.Getenv("DROVER_SIZE") == "full" {
-		z = size{instances: 2000, running: 10_000, queued: 50_000, runs: 4 * time.Minute, within: 20 * time.Minute}
-	}
-	s := newServer(t)
-	c := newCrowd(s)
-	s.apply(z.spec)
-	began := time.Now()
-	all := z.running + z.queued
-	runs := c.submitMany(all, z.runs)
-	t.Logf("%d containers submitted in %v", all, time.Since(began).Round(time.Second))
-	var fleet api.FleetState
-	for fleet.Totals.Exited < int64(all) && (z.within == 0 || time.Since(began) < z.within) {
-		fleet = c.look()
-		select {
-		case <-t.Context().Done():
-			t.Fatal(t.Context().Err())
-		case <-time.After(time.Second): // how often it is looked
-		}
-	}
-	took := time.Since(began)
-	c.report(fleet, took)
-	assert.Equal(t, all, fleet.Queued+fleet.Assigned+fleet.Running+int(fleet.Totals.Exited), "none is lost")
-	assert.Zero(t, fleet.Totals.Retried+fleet.Totals.Failed)
-	assert.Empty(t, c.startedTwice())
-	assert.LessOrEqual(t, c.peak.running, z.running, "none more than there is room for")
-	if z.within == 0 {
-		assert.Len(t, c.begun, all)
-		for _, run := range runs {
-			result, err := s.result(run)
-			require.NoError(t, err)
-			assert.Zero(t, result.ExitCode)
-		}
-	} else {
-		assert.Equal(t, z.running, c.peak.running, "as many run as there is room for")
-	}
-	assert.Greater(t, c.fleetRuns(), 2, "it continues as new, many times")
+	z, known := sizes[os.Getenv("DROVER_SIZE")]
+	require.True(t, known, "DROVER_SIZE: allowed: nothing, medium, full")
+	r := &sizeRun{system: newServer(t), size: z}
+	_, r.log = r.startCrowd()
+	r.apply(z.spec)
+	r.began = time.Now()
+	stop := r.prioritize()
+	runs := r.submitAll()
+	r.say("%d containers are submitted", z.all())
+	r.watch(func(f api.FleetState) bool { return f.Totals.Submitted == int64(z.all()) && f.Running == z.running })
+	r.say("as many run as there is room for")
+	r.ps()
+	require.NoError(t, os.WriteFile(fullFile(r.dir), nil, 0o600))
+	full := time.Now()
+	r.watch(func(f api.FleetState) bool {
+		return f.Totals.Exited == int64(z.all()) || z.churn > 0 && time.Since(full) > z.churn
+	})
+	r.rate = float64(r.fleet.Totals.Exited) / time.Since(full).Seconds()
+	r.say("%d have ended", r.fleet.Totals.Exited)
+	stop()
+	r.cancelAll(runs)
+	r.watch(func(f api.FleetState) bool { return f.Queued+f.Assigned+f.Running == 0 })
+	r.say("the others are cancelled")
+	r.results(runs)
+	r.report()
+	assert.GreaterOrEqual(t, r.histories.runs, z.continues, "it continues as new, many times")
 }
 
 // spec is that of a fleet with room for so many containers at a time.
@@ -71,25 +79,165 @@ func (z size) spec(spec *fleetspec.Spec) {
 	spec.InstanceTypes = []fleetspec.InstanceType{{
 		Name: "many", ProviderType: "many", VCPUs: each, Memory: fleetspec.Size(each) << 30, Price: 1, Architecture: "amd64",
 	}}
-	spec.Limits.MaxInstances, spec.Limits.CreateConcurrency = z.instances, z.instances
+	spec.Limits.MaxInstances, spec.Limits.CreateConcurrency = z.instances, 25
 	spec.Timeouts.Idle = fleetspec.Duration(time.Hour)
 	spec.Timeouts.Boot = fleetspec.Duration(time.Hour)
 	if z.running > 1000 {
-		spec.Intervals.Heartbeat = fleetspec.Duration(2 * time.Minute)
+		spec.Intervals.Heartbeat = fleetspec.Duration(time.Minute)
 	}
 }
 
-// report says what it took.
-func (c *crowd) report(fleet api.FleetState, took time.Duration) {
-	cpu, memory := usage(c.s, c.s.server.cmd.Process.Pid)
-	ownCPU, ownMemory := usage(c.s, os.Getpid())
-	latencies := c.latencies()
-	c.s.Logf("%d instances, at most %d containers at a time and %d queued; %d have ended after %v: %.1f a second",
-		len(fleet.Instances), c.peak.running, c.peak.queued, fleet.Totals.Exited, took.Round(time.Second), float64(fleet.Totals.Exited)/took.Seconds())
-	c.s.Logf("server: %.0f s CPU, %d MiB at most; worker: %.0f s CPU, %d MiB at most", cpu, memory>>20, ownCPU, ownMemory>>20)
-	c.s.Logf("a query of the fleet takes %v (median), %v (95th percentile), %v at most; %d did not answer in time",
-		latencies[len(latencies)/2], latencies[len(latencies)*95/100], latencies[len(latencies)-1], c.unanswered)
-	c.s.Logf("the fleet has had %d runs; the longest history has %d events; the largest state that was carried has %d KiB",
-		c.fleetRuns(), c.longestHistory(), c.largestCarried()>>10)
-	c.s.Log(fmt.Sprintf("queued %d, assigned %d, running %d, exited %d", fleet.Queued, fleet.Assigned, fleet.Running, fleet.Totals.Exited))
+// sizeRun is one run of TestSize.
+type sizeRun struct {
+	*system
+	size
+	log   string // of what happens to containers
+	began time.Time
+
+	fleet      api.FleetState // when it was looked at last
+	peak       struct{ running, queued int }
+	took       []time.Duration // queries of the fleet
+	listing    time.Duration   // `drover ps`
+	rate       float64         // containers that ended, a second
+	unanswered int
+	unheard    int // changes of priority
+	histories  fleetHistories
+}
+
+func (r *sizeRun) say(format string, args ...any) {
+	f := r.fleet
+	r.Logf("%v: %s; %d queued, %d assigned, %d running, %d exited, %d instances", time.Since(r.began).Round(time.Second),
+		fmt.Sprintf(format, args...), f.Queued, f.Assigned, f.Running, f.Totals.Exited, len(f.Instances))
+}
+
+// container is the ID of a container of those with and without a workflow of its own.
+func (r *sizeRun) container(k int) string {
+	return fmt.Sprintf("align-cohort-2026-11-%05d", k)
+}
+
+// submitAll submits all containers, and returns the workflows of those that have one.
+func (r *sizeRun) submitAll() []client.WorkflowRun {
+	var requests []api.Request
+	specs := make([]api.ContainerSpec, r.all())
+	for k := range specs {
+		specs[k] = api.DefaultContainerSpec()
+		specs[k].Command = []string{"sleep", (r.runs + rand.N(r.runs)).Round(time.Millisecond).String(), "--threads=1", "--sample", fmt.Sprint(k)}
+		specs[k].Memory = fleetspec.Size(256+k%8*32) << 20
+		if k >= r.real {
+			requests = append(requests, api.Request{
+				Kind: api.Submit, ID: r.container(k), VCPUs: specs[k].VCPUs, Memory: specs[k].Memory, Attempts: specs[k].Attempts,
+				Label: specs[k].Label(48), QueuedAt: time.Now(),
+			})
+		}
+	}
+	asked := r.askFor(requests)
+	runs := make([]client.WorkflowRun, r.real)
+	for k := range runs {
+		var err error
+		runs[k], err = r.client.ExecuteWorkflow(r.Context(), client.StartWorkflowOptions{
+			ID: api.ContainerWorkflowID(r.container(k)), TaskQueue: api.DefaultTaskQueue,
+		}, api.ContainerWorkflow, specs[k])
+		require.NoError(r, err)
+	}
+	asked()
+	return runs
+}
+
+// prioritize has people change priorities all the time, ten a second, until stopped: the
+// fleet gets each change in a signal of its own, as from many workers.
+func (r *sizeRun) prioritize() (stop func()) {
+	ctx, cancel := context.WithCancel(r.Context())
+	var done sync.WaitGroup
+	done.Go(func() {
+		every := time.NewTicker(100 * time.Millisecond)
+		defer every.Stop()
+		for ctx.Err() == nil {
+			change := api.Request{Kind: api.Prioritize, ID: r.container(rand.N(r.all())), Priority: rand.N(2)}
+			err := r.client.SignalWorkflow(ctx, api.FleetWorkflowID("default"), "", api.SignalRequest, change)
+			if err != nil && ctx.Err() == nil {
+				r.unheard++ // it would be sent again
+			}
+			select {
+			case <-ctx.Done():
+			case <-every.C:
+			}
+		}
+	})
+	return func() { cancel(); done.Wait() }
+}
+
+// askFor has the crowd ask for something that many containers want, and returns what
+// waits until it has.
+func (r *sizeRun) askFor(requests []api.Request) func() {
+	var all sync.WaitGroup
+	const atOnce = 1000
+	for k := 0; k*atOnce < len(requests); k++ {
+		part := requests[k*atOnce : min((k+1)*atOnce, len(requests))]
+		run, err := r.client.ExecuteWorkflow(r.Context(), client.StartWorkflowOptions{
+			ID: fmt.Sprintf("ask-%s-%d", part[0].Kind, k), TaskQueue: api.DefaultTaskQueue,
+		}, "Ask", asking{part})
+		require.NoError(r, err)
+		all.Go(func() { assert.NoError(r, run.Get(r.Context(), nil)) })
+	}
+	return all.Wait
+}
+
+// cancelAll cancels what has not ended.
+func (r *sizeRun) cancelAll(runs []client.WorkflowRun) {
+	ended := map[string]bool{}
+	for _, e := range r.happened() {
+		if e.what == "outcome" {
+			ended[e.container] = true
+		}
+	}
+	var requests []api.Request
+	for k := range r.all() {
+		id := r.container(k)
+		switch {
+		case ended[id]:
+		case k < r.real:
+			require.NoError(r, r.client.CancelWorkflow(r.Context(), runs[k].GetID(), ""))
+		default:
+			requests = append(requests, api.Request{Kind: api.Cancel, ID: id})
+		}
+	}
+	r.askFor(requests)()
+}
+
+// results checks that every container has had one outcome, and none run twice.
+func (r *sizeRun) results(runs []client.WorkflowRun) {
+	begun, outcomes := map[string]int{}, map[string]map[string]bool{}
+	for _, e := range r.happened() {
+		switch e.what {
+		case "begins":
+			begun[e.container]++
+		case "outcome":
+			if outcomes[e.container] == nil {
+				outcomes[e.container] = map[string]bool{}
+			}
+			outcomes[e.container][e.message] = true
+		}
+	}
+	var lost, twice []string
+	for k := range r.all() {
+		id := r.container(k)
+		if begun[id] > 1 || len(outcomes[id]) > 1 {
+			twice = append(twice, id)
+		}
+		if len(outcomes[id]) == 0 {
+			lost = append(lost, id)
+		}
+	}
+	assert.Empty(r, lost, "every container has an outcome")
+	assert.Empty(r, twice, "none has begun or ended twice")
+	assert.Zero(r, r.fleet.Totals.Retried+r.fleet.Totals.Failed)
+	assert.Equal(r, r.running, r.peak.running, "as many as there is room for")
+	cancelled := 0
+	for _, run := range runs {
+		if _, err := r.result(run); err != nil {
+			require.ErrorContains(r, err, "canceled")
+			cancelled++
+		}
+	}
+	r.Logf("%d containers with a workflow have a result, %d are cancelled", len(runs)-cancelled, cancelled)
 }

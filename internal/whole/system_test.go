@@ -29,6 +29,7 @@ import (
 
 func TestMain(m *testing.M) {
 	local.RunIfInstance()
+	runIfCrowd()
 	os.Exit(m.Run())
 }
 

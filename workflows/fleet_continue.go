@@ -1,0 +1,84 @@
+package workflows
+
+import (
+	"fmt"
+	"time"
+
+	"go.temporal.io/sdk/workflow"
+
+	"drover/internal/api"
+)
+
+// handover is what a large fleet has got ready for its next run.
+type handover struct {
+	packed []byte
+	mail   []api.Mail // that has come in since, and is for the next run to take in
+	amount int        // of requests and reports in it
+}
+
+const (
+	// freshEvents is how long the history may have grown, at most, for a workflow task to
+	// be sure to be a short one.
+	freshEvents = 12
+	// handoverMail is how many requests and reports are left to the next run, at most.
+	handoverMail = 2000
+)
+
+// mustContinue reports whether this run has grown so long that the next must take
+// over, and can.
+func (f *fleet) mustContinue(ctx workflow.Context) bool {
+	return isLong(ctx, f.received) && workflow.AllHandlersFinished(ctx)
+}
+
+// continueAsNew returns what starts this workflow's next run, which carries on where this
+// one is. Nil: something has happened meanwhile that this run must see to.
+func (f *fleet) continueAsNew(ctx workflow.Context) error {
+	carried := f.pack()
+	packed, err := carried.Pack()
+	if err != nil {
+		panic(fmt.Sprintf("the fleet's state can't be encoded: %v", err)) // a programming error: fails the workflow task
+	}
+	if packed == nil {
+		return workflow.NewContinueAsNewError(ctx, api.FleetWorkflow, api.FleetInput{Spec: f.spec, Carried: &carried})
+	}
+	f.handover = &handover{packed: packed}
+	return f.handOver(ctx)
+}
+
+// handOver continues as new in a workflow task in which there is nothing else to do. The
+// server refuses that when a signal has come in since the task began, and packing the
+// state takes longer than the pause between two signals. After a refusal the history is
+// replayed, and that task is a long one, too: its end is waited for.
+func (f *fleet) handOver(ctx workflow.Context) error {
+	info := workflow.GetInfo(ctx)
+	for f.handover != nil {
+		length := info.GetCurrentHistoryLength()
+		options := workflow.AwaitOptions{Timeout: time.Second, TimerOptions: workflow.TimerOptions{Summary: "until the next run takes over"}}
+		_, err := workflow.AwaitWithOptions(ctx, options, func() bool { return f.handover == nil || info.GetCurrentHistoryLength() > length })
+		if err != nil {
+			f.log.Debug("waiting to hand over ended", "error", err)
+		}
+		letOthersRun(ctx)
+		switch h := f.handover; {
+		case h == nil:
+		case !workflow.AllHandlersFinished(ctx) || h.amount > handoverMail:
+			f.stay(ctx)
+		case info.GetCurrentHistoryLength()-length <= freshEvents:
+			return workflow.NewContinueAsNewError(ctx, api.FleetWorkflow, api.FleetInput{Spec: f.spec, Mail: h.mail}, h.packed)
+		}
+	}
+	return nil
+}
+
+// stay has this run go on, in which something changes that the next one would not know
+// of. Whatever is no mail calls it before it changes the fleet.
+func (f *fleet) stay(ctx workflow.Context) {
+	h := f.handover
+	if h == nil {
+		return
+	}
+	f.handover = nil
+	for _, mail := range h.mail {
+		f.take(ctx, mail)
+	}
+}
