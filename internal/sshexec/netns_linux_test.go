@@ -81,7 +81,7 @@ func TestUnacknowledgedDataEndsTheConnection(t *testing.T) {
 	n := newNamespace(t)
 	d := startSSHD(t, n.address, n.inside(),
 		"ClientAliveInterval=2", "ClientAliveCountMax=1") // so that it, too, ends
-	p := newPool(t, d.login, Options{Keepalive: time.Hour, DialTimeout: 300 * time.Millisecond})
+	p := newPool(t, d.login, Options{Keepalive: time.Hour, DialTimeout: 2 * time.Second})
 	require.NoError(t, p.Run(t.Context(), d.target, Command{Line: "true"}))
 	drop := append(n.inside(), "iptables", "-A", "INPUT", "-i", "eth0", "-j", "DROP")
 	out, err := exec.Command(drop[0], drop[1:]...).CombinedOutput()

@@ -52,8 +52,7 @@ func runIfCrowd() {
 
 // startCrowd starts a crowd, and returns where it logs.
 func (s *system) startCrowd() (*process, string) {
-	require.NoError(s, os.Setenv(crowdEnv, s.address+" "+s.dir))
-	defer os.Unsetenv(crowdEnv)
+	s.Setenv(crowdEnv, s.address+" "+s.dir)
 	p := s.start("crowd", os.Args[0])
 	require.Equal(s, "ready", p.line(s))
 	s.workers = append(s.workers, p)
