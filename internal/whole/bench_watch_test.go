@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"go.temporal.io/sdk/client"
 
 	"drover/internal/api"
 	"drover/internal/fleetspec"
@@ -30,27 +29,15 @@ func BenchmarkWatchedInstance(b *testing.B) {
 		spec.Limits.MinIdle, spec.Limits.CreateConcurrency = few, many
 		spec.Intervals.Probe = fleetspec.Duration(time.Second)
 	})
-	spec := s.fleet().Spec
 	for b.Loop() {
 		before := s.memoryWith(few, metrics)
-		spec.Limits.MinIdle = many
-		s.change(spec)
+		s.change(func(spec *fleetspec.Spec) { spec.Limits.MinIdle = many })
 		after := s.memoryWith(many, metrics)
 		b.ReportMetric((after-before)/(many-few)/1024, "KiB/instance")
 		b.ReportMetric(after/(1<<20), "MiB-worker")
-		spec.Limits.MinIdle = few
-		s.change(spec)
+		s.change(func(spec *fleetspec.Spec) { spec.Limits.MinIdle = few })
 	}
 	b.ReportMetric(0, "ns/op")
-}
-
-// change applies a spec to the fleet.
-func (s *system) change(spec fleetspec.Spec) {
-	handle, err := s.client.UpdateWorkflow(s.Context(), client.UpdateWorkflowOptions{
-		WorkflowID: api.FleetWorkflowID(spec.Name), UpdateName: api.UpdateApply, Args: []any{spec}, WaitForStage: client.WorkflowUpdateStageCompleted,
-	})
-	require.NoError(s, err)
-	require.NoError(s, handle.Get(s.Context(), nil))
 }
 
 // memoryWith returns the bytes that the worker uses when so many instances are idle: the
@@ -76,7 +63,9 @@ func (s *system) memoryWith(instances int, metrics string) float64 {
 	return least
 }
 
-func collections(s *system, metrics string) float64 { return sample(s, metrics, "go_gc_duration_seconds_count") }
+func collections(s *system, metrics string) float64 {
+	return sample(s, metrics, "go_gc_duration_seconds_count")
+}
 
 // sample returns the value of a metric.
 func sample(s *system, address, name string) (value float64) {
