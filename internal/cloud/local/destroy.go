@@ -1,12 +1,14 @@
 package local
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"drover/internal/cloud"
@@ -169,12 +171,19 @@ func (m mark) sweep(ctx context.Context) ([]process, error) {
 	if err != nil {
 		return nil, err
 	}
+	// The oldest is the instance itself: when it has ended, nobody hears what the others
+	// would have to say about the end of their children.
+	slices.SortFunc(found, func(a, b process) int { return cmp.Compare(a.start, b.start) })
 	var handles []*os.File
-	for _, p := range found {
+	for k, p := range found {
 		handle, killErr := p.kill()
 		err = errors.Join(err, killErr)
-		if handle != nil {
-			handles = append(handles, handle)
+		if handle == nil {
+			continue
+		}
+		handles = append(handles, handle)
+		if k == 0 && ctx.Err() == nil {
+			err = errors.Join(err, waitReadable(handle, 50*time.Millisecond))
 		}
 	}
 	for _, handle := range handles {

@@ -1,7 +1,9 @@
 package local
 
 import (
+	"bufio"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -169,6 +171,24 @@ func TestDestroyLeavesNothingAndNobodyElseIsHurt(t *testing.T) {
 	for _, entry := range entries {
 		assert.Contains(t, []string{lockFile, terminatedDirectory}, entry.Name())
 	}
+}
+
+// An end that is only a part of the instance's own is not what became of a command.
+func TestNobodyHearsHowThingsEndOnAnInstanceThatIsDestroyed(t *testing.T) {
+	t.Parallel()
+	d := newDriver(t, Config{})
+	n := newNode(t, d)
+	client := n.dial(t)
+	// As many processes as it takes to have time to say it.
+	_, output, _ := begin(t, client, "for k in $(seq 300); do sleep 1003 </dev/null >/dev/null 2>&1 & done; echo ready; sleep 1003; echo it has ended")
+	lines := bufio.NewReader(output)
+	ready, err := lines.ReadString('\n')
+	require.NoError(t, err)
+	require.Equal(t, "ready\n", ready)
+	require.NoError(t, d.Destroy(t.Context(), n.name))
+	said, err := io.ReadAll(lines)
+	require.NoError(t, err)
+	assert.Empty(t, string(said))
 }
 
 func TestHungMachineRunsAndCanBeDestroyed(t *testing.T) {
