@@ -20,7 +20,7 @@ export GOLANGCI_LINT_CACHE := $(CURDIR)/.cache/golangci-lint
 # Where internal/whole finds the programs that it runs.
 WHOLE := DROVER_BIN=$(CURDIR)/bin
 
-.PHONY: help build runners demo dev test check vuln bench chaos size tools clean
+.PHONY: help build runners demo dev test check vuln bench size chaos tools clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -57,14 +57,14 @@ vuln: $(GOVULNCHECK) ## known vulnerabilities (fetches a database from vuln.go.d
 	$(GOVULNCHECK) ./...
 	cd internal/devserver && $(GOVULNCHECK) ./...
 
-bench: build ## benchmarks: the scheduler, then the whole system
-	go test -run '^$$' -bench . -benchmem ./internal/schedule
+bench: build ## benchmarks: the scheduler, what a fleet carries over, then the whole system
+	go test -run '^$$' -bench . -benchmem ./internal/schedule ./internal/api
 	$(WHOLE) go test -count=1 -timeout 30m -run '^$$' -bench . -benchtime 1x ./internal/whole
 	$(WHOLE) go test -count=1 -timeout 30m -v -run '^TestSize$$' ./internal/whole
 	DROVER_SIZE=medium $(WHOLE) go test -count=1 -timeout 30m -v -run '^TestSize$$' ./internal/whole
 
-size: build ## one fleet with 2,000 instances, 10,000 running and 50,000 queued containers, for a quarter of an hour
-	DROVER_SIZE=full $(WHOLE) go test -count=1 -timeout 60m -v -run '^TestSize$$' ./internal/whole
+size: build ## the largest fleet, with simulated instances and containers, for about ten minutes; DROVER_SIZE=medium: a smaller one
+	DROVER_SIZE=$${DROVER_SIZE:-full} $(WHOLE) go test -count=1 -timeout 60m -v -run '^TestSize$$' ./internal/whole
 
 chaos: build ## containers while everything goes wrong, for three minutes; prints its seed
 	DROVER_CHAOS_DURATION=$${DROVER_CHAOS_DURATION:-3m} $(WHOLE) go test -count=1 -timeout 60m -v -run '^TestChaos$$' ./internal/whole

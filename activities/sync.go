@@ -3,12 +3,15 @@ package activities
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
 
 	"go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/api/workflowservice/v1"
+	"go.temporal.io/sdk/activity"
 
 	"drover/internal/api"
 	"drover/internal/cloud"
@@ -78,8 +81,19 @@ func (a *Activities) compare(ctx context.Context, driver cloud.Driver, fleet str
 	if err := answer.Get(&state); err != nil {
 		return result, err
 	}
+	running, err := a.running(ctx, fleet)
+	if err != nil {
+		return result, err
+	}
+	alive := func(name string) (bool, error) {
+		id := api.InstanceWorkflowID(fleet, name)
+		if running[id] {
+			return true, nil
+		}
+		return a.runs(ctx, id) // it may have been started just now
+	}
 	for _, f := range found(instances) {
-		runs, err := a.runs(ctx, api.InstanceWorkflowID(fleet, f.Name))
+		runs, err := alive(f.Name)
 		if err != nil {
 			return result, err
 		}
@@ -91,7 +105,7 @@ func (a *Activities) compare(ctx context.Context, driver cloud.Driver, fleet str
 		if slices.ContainsFunc(instances, func(c cloud.Instance) bool { return c.Name == i.Name }) {
 			continue
 		}
-		runs, err := a.runs(ctx, api.InstanceWorkflowID(fleet, i.Name))
+		runs, err := alive(i.Name)
 		if err != nil {
 			return result, err
 		}
@@ -100,6 +114,29 @@ func (a *Activities) compare(ctx context.Context, driver cloud.Driver, fleet str
 		}
 	}
 	return result, nil
+}
+
+// running returns the IDs of the workflows of a fleet's instances that run, as far as
+// visibility knows: to ask for each of thousands takes long. One that has been terminated
+// just now may be among them; the next look finds that.
+func (a *Activities) running(ctx context.Context, fleet string) (map[string]bool, error) {
+	ids := map[string]bool{}
+	var token []byte
+	for {
+		page, err := a.client.ListWorkflow(ctx, &workflowservice.ListWorkflowExecutionsRequest{
+			Namespace: activity.GetInfo(ctx).Namespace, PageSize: 1000, NextPageToken: token,
+			Query: fmt.Sprintf("WorkflowType = %q AND ExecutionStatus = 'Running' AND %s = %q", api.InstanceWorkflow, api.AttributeFleet.GetName(), fleet),
+		})
+		if err != nil {
+			return nil, err
+		}
+		for _, execution := range page.GetExecutions() {
+			ids[execution.GetExecution().GetWorkflowId()] = true
+		}
+		if token = page.GetNextPageToken(); len(token) == 0 {
+			return ids, nil
+		}
+	}
 }
 
 // runs reports whether a workflow runs.

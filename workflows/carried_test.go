@@ -88,14 +88,66 @@ func TestAFleetCarriesOnlyTheShapesThatAreInUse(t *testing.T) {
 	}
 }
 
-func TestAFleetWithALongQueueContinuesAsNew(t *testing.T) {
-	const queued = 3000
-	carried := api.FleetCarried{Prepared: true, NextOrder: queued, Since: time.Now(), Shapes: []schedule.Shape{{Resources: schedule.Resources{MilliCPU: 1000}}}}
+// longQueue is what a fleet carries over whose state has to be packed.
+func longQueue(queued int) api.FleetCarried {
+	carried := api.FleetCarried{Prepared: true, NextOrder: int64(queued), Since: time.Now(), Shapes: []schedule.Shape{{Resources: schedule.Resources{MilliCPU: 1000}}}}
 	for k := range queued {
 		carried.Queue = append(carried.Queue, api.CarriedContainer{
 			ID: fmt.Sprintf("c-%d", k), Priority: -1, Order: int64(k + 1), Attempts: 3, Label: "./align with some arguments", QueuedMS: time.Now().UnixMilli(),
 		})
 	}
+	return carried
+}
+
+// TestWhatChangesAFleetThatIsAboutToContinueAsNewIsKnownToTheNextRun has its spec changed
+// after its state was packed.
+func TestWhatChangesAFleetThatIsAboutToContinueAsNewIsKnownToTheNextRun(t *testing.T) {
+	w := newWorld(t)
+	carried := longQueue(3000)
+	w.after(time.Second, func() {
+		w.env.SetContinueAsNewSuggested(true)
+		w.env.SignalWorkflow(api.SignalRequest, api.Request{Kind: api.Cancel, ID: "c-7"})
+	})
+	w.after(1500*time.Millisecond, func() {
+		w.env.SignalWorkflow(api.SignalRequest, api.Request{Kind: api.Cancel, ID: "c-8"})
+		spec := fleetspec.Default("default")
+		spec.Limits.MaxInstances = 7
+		w.env.UpdateWorkflow(api.UpdateApply, "apply", &updates{reject: func(err error) { t.Errorf("refused: %v", err) }}, spec)
+	})
+	w.env.SetStartWorkflowOptions(startOptions("fleet/default"))
+	w.env.ExecuteWorkflow(workflows.Fleet, api.FleetInput{Spec: fleetspec.Default("default"), Carried: &carried}, nil)
+	var again *workflow.ContinueAsNewError
+	require.ErrorAs(t, w.env.GetWorkflowError(), &again)
+	var in api.FleetInput
+	var packed []byte
+	require.NoError(t, converter.GetDefaultDataConverter().FromPayloads(again.Input, &in, &packed))
+	assert.Equal(t, 7, in.Spec.Limits.MaxInstances)
+	assert.Empty(t, in.Mail, "what had come in by then is in the state")
+	state, err := api.Unpack(packed)
+	require.NoError(t, err)
+	assert.Len(t, state.Queue, 2998)
+}
+
+func TestASubmissionThatComesAgainAfterTheEndIsNoOtherContainer(t *testing.T) {
+	w := newWorld(t)
+	r := request("c-1")
+	r.QueuedAt = time.Now()
+	w.signal(time.Second, api.SignalRequest, r)
+	w.signal(2*time.Second, api.SignalRequest, api.Request{Kind: api.Cancel, ID: "c-1"})
+	w.signal(3*time.Second, api.SignalMail, api.Mail{Requests: []api.Request{r}})
+	w.after(4*time.Second, func() { assert.Empty(t, w.containers()) })
+	anew := r
+	anew.QueuedAt = r.QueuedAt.Add(time.Minute)
+	w.signal(5*time.Second, api.SignalRequest, anew)
+	w.after(6*time.Second, func() { assert.Len(t, w.containers(), 1, "its user has submitted it anew") })
+	w.signal(7*time.Second, api.SignalRequest, api.Request{Kind: api.Cancel, ID: "c-1"})
+	w.deleted(20 * time.Second)
+	w.manage(nil)
+}
+
+func TestAFleetWithALongQueueContinuesAsNew(t *testing.T) {
+	const queued = 3000
+	carried := longQueue(queued)
 	w := newWorld(t)
 	w.signal(time.Second, api.SignalRequest, api.Request{Kind: api.Cancel, ID: "c-7"})
 	w.after(2*time.Second, func() {

@@ -75,6 +75,7 @@ type fleet struct {
 
 	news     bool
 	received int       // signals, in this run of the workflow
+	effort   int       // of the decisions, in this run of the workflow
 	wake     time.Time // when to decide again without news
 	waits    bool      // for what runs on instances that were found
 	world    schedule.World

@@ -22,12 +22,15 @@ const (
 	freshEvents = 12
 	// handoverMail is how many requests and reports are left to the next run, at most.
 	handoverMail = 2000
+	// effortAtMost bounds what it takes to replay a run's history, in containers and
+	// instances that were looked at by all its decisions together: a few seconds.
+	effortAtMost = 5_000_000
 )
 
 // mustContinue reports whether this run has grown so long that the next must take
 // over, and can.
 func (f *fleet) mustContinue(ctx workflow.Context) bool {
-	return isLong(ctx, f.received) && workflow.AllHandlersFinished(ctx)
+	return (isLong(ctx, f.received) || f.effort > effortAtMost) && workflow.AllHandlersFinished(ctx)
 }
 
 // continueAsNew returns what starts this workflow's next run, which carries on where this

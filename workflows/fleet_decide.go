@@ -19,6 +19,7 @@ import (
 func (f *fleet) decide(ctx workflow.Context) {
 	f.news = false
 	f.batch++
+	f.effort += len(f.containers) + len(f.instances)
 	f.world = schedule.World{ // in the memory of the last one: it may have megabytes
 		Now: workflow.Now(ctx), Types: f.types, Shapes: f.shapes, Learnt: f.learnt,
 		Limits:     schedule.LimitsOf(f.spec),

@@ -2,6 +2,7 @@ package whole
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"os"
 	"os/signal"
@@ -251,15 +252,30 @@ func (c *crowd) kill(_ context.Context, in api.KillInput) (bool, error) {
 	return true, nil
 }
 
-// deliver writes down which containers are told their outcome, each once, and delivers.
+// deliver delivers, and writes down which containers are told what.
 func (c *crowd) deliver(ctx context.Context, messages []api.Message) (api.Delivery, error) {
 	delivery, err := c.Deliver(ctx, messages)
-	for _, m := range messages {
-		if m.Signal == api.SignalOutcome && err == nil {
-			c.note("outcome", strings.TrimPrefix(m.WorkflowID, api.ContainerWorkflowID(""))+" "+m.RequestID)
-		}
+	if err != nil {
+		return delivery, err
 	}
-	return delivery, err
+	for _, m := range messages {
+		var outcome api.Outcome
+		if m.Signal != api.SignalOutcome {
+			continue
+		}
+		if err := json.Unmarshal(m.Payload, &outcome); err != nil {
+			return delivery, err
+		}
+		what := "fails"
+		switch {
+		case outcome.Result != nil:
+			what = "result"
+		case outcome.Cancelled:
+			what = "cancelled"
+		}
+		c.note(what, strings.TrimPrefix(m.WorkflowID, api.ContainerWorkflowID(""))+" "+m.RequestID)
+	}
+	return delivery, nil
 }
 
 // asking has containers ask something of their fleet.

@@ -186,7 +186,7 @@ func (r *sizeRun) askFor(requests []api.Request) func() {
 func (r *sizeRun) cancelAll(runs []client.WorkflowRun) {
 	ended := map[string]bool{}
 	for _, e := range r.happened() {
-		if e.what == "outcome" {
+		if e.message != "" {
 			ended[e.container] = true
 		}
 	}
@@ -204,32 +204,41 @@ func (r *sizeRun) cancelAll(runs []client.WorkflowRun) {
 	r.askFor(requests)()
 }
 
-// results checks that every container has had one outcome, and none run twice.
+// results checks that every container has begun once at most, and has had one outcome. One
+// that is cancelled when it has ended is told that, too: its workflow has closed by then.
 func (r *sizeRun) results(runs []client.WorkflowRun) {
-	begun, outcomes := map[string]int{}, map[string]map[string]bool{}
+	begun, results, first := map[string]int{}, map[string]string{}, map[string]string{}
+	var twice, odd []string
 	for _, e := range r.happened() {
-		switch e.what {
-		case "begins":
+		if e.what == "begins" {
 			begun[e.container]++
-		case "outcome":
-			if outcomes[e.container] == nil {
-				outcomes[e.container] = map[string]bool{}
-			}
-			outcomes[e.container][e.message] = true
+		}
+		if e.what == "result" && results[e.container] != "" && results[e.container] != e.message {
+			twice = append(twice, e.container)
+		}
+		if e.what == "result" {
+			results[e.container] = e.message
+		}
+		if e.message != "" && first[e.container] == "" {
+			first[e.container] = e.what
+		}
+		if e.what == "fails" || e.what == "result" && first[e.container] != "result" {
+			odd = append(odd, e.container+" "+e.what)
 		}
 	}
-	var lost, twice []string
+	var lost []string
 	for k := range r.all() {
 		id := r.container(k)
-		if begun[id] > 1 || len(outcomes[id]) > 1 {
+		if begun[id] > 1 {
 			twice = append(twice, id)
 		}
-		if len(outcomes[id]) == 0 {
+		if first[id] == "" {
 			lost = append(lost, id)
 		}
 	}
 	assert.Empty(r, lost, "every container has an outcome")
-	assert.Empty(r, twice, "none has begun or ended twice")
+	assert.Empty(r, twice, "none has begun twice, or has two results")
+	assert.Empty(r, odd, "none has failed, or has a result after another outcome")
 	assert.Zero(r, r.fleet.Totals.Retried+r.fleet.Totals.Failed)
 	assert.Equal(r, r.running, r.peak.running, "as many as there is room for")
 	cancelled := 0
