@@ -82,7 +82,7 @@ func TestOneMessageThatCanNotBeAcceptedKeepsNoOtherFromBeingSent(t *testing.T) {
 	}
 	require.NoError(t, <-blocks)
 	require.NoError(t, <-good)
-	require.ErrorIs(t, <-bad, error(invalid))
+	require.ErrorIs(t, <-bad, invalid)
 }
 
 func TestABusyFleetIsLetWork(t *testing.T) {
