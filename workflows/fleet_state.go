@@ -103,7 +103,7 @@ func (f *fleet) page(q api.ContainersQuery) (api.ContainersPage, error) {
 	}
 	all := f.inOrder()
 	page := api.ContainersPage{Total: len(all), Containers: []api.ContainerState{}}
-	limit := cmp.Or(q.Limit, 1000)
+	limit := min(cmp.Or(q.Limit, api.PageLimit), 2*api.PageLimit)
 	for _, c := range all[min(max(q.Offset, 0), len(all)):] {
 		if len(page.Containers) == limit {
 			break

@@ -153,12 +153,15 @@ type FleetInstanceState struct {
 	Containers   int      `json:"containers"`
 }
 
+// PageLimit is how many containers a page has: far from the 2 MB that an answer may have.
+const PageLimit = 1000
+
 // ContainersQuery selects containers of a Fleet.
 type ContainersQuery struct {
 	// ID selects one container, IDs several. Without them: all.
 	ID  string   `json:"id,omitempty"`
 	IDs []string `json:"ids,omitempty"`
-	// Offset and Limit page through all. Limit 0: 1000.
+	// Offset and Limit page through all. Limit 0: PageLimit; at most twice that.
 	Offset int `json:"offset,omitempty"`
 	Limit  int `json:"limit,omitempty"`
 }

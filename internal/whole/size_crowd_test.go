@@ -35,16 +35,12 @@ type crowd struct {
 	running map[string]context.CancelFunc // attempts of containers
 }
 
-// crowdEnv has the test's program be a crowd: the address of Temporal and a directory.
-const crowdEnv = "DROVER_TEST_CROWD"
-
-// runIfCrowd is the program of a crowd.
+// runIfCrowd is the program of a crowd, if the test's program was started as one.
 func runIfCrowd() {
-	address, dir, is := strings.Cut(os.Getenv(crowdEnv), " ")
-	if !is {
+	if len(os.Args) != 4 || os.Args[1] != "crowd" {
 		return
 	}
-	if err := runCrowd(address, dir); err != nil {
+	if err := runCrowd(os.Args[2], os.Args[3]); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
@@ -53,8 +49,7 @@ func runIfCrowd() {
 
 // startCrowd starts a crowd, and returns where it logs.
 func (s *system) startCrowd() (*process, string) {
-	s.Setenv(crowdEnv, s.address+" "+s.dir)
-	p := s.start("crowd", os.Args[0])
+	p := s.start("crowd", os.Args[0], "crowd", s.address, s.dir)
 	require.Equal(s, "ready", p.line(s))
 	s.workers = append(s.workers, p)
 	return p, crowdLog(s.dir)
