@@ -76,7 +76,7 @@ func TestOneMessageThatCanNotBeAcceptedKeepsNoOtherFromBeingSent(t *testing.T) {
 	good := tell(t, box, api.SignalReport, `{"seq":1}`)
 	bad := tell(t, box, api.SignalReport, `{"seq":2}`)
 	p.let <- nil
-	var invalid error = serviceerror.NewInvalidArgument("too large")
+	invalid := serviceerror.NewInvalidArgument("too large")
 	for _, answer := range []error{invalid, nil, invalid} { // to both, to the first, to the second
 		p.let <- answer
 	}
