@@ -29,14 +29,14 @@ type size struct {
 	// churn is for how long containers end by themselves; then the others are cancelled.
 	// Zero: until all have ended.
 	churn time.Duration
-	// continues is how often the fleet continues as new, at least.
+	// continues is how many runs the workflow of the fleet has, at least.
 	continues int
 }
 
 // sizes are selected by $DROVER_SIZE.
 var sizes = map[string]size{
-	"":       {instances: 100, running: 500, queued: 2500, real: 60, runs: 2 * time.Second, continues: 3},
-	"medium": {instances: 500, running: 2500, queued: 10_000, real: 200, runs: 20 * time.Second, churn: time.Minute, continues: 5},
+	"":       {instances: 100, running: 500, queued: 2500, real: 60, runs: 2 * time.Second, continues: 2},
+	"medium": {instances: 500, running: 2500, queued: 10_000, real: 200, runs: 20 * time.Second, churn: time.Minute, continues: 3},
 	"full":   {instances: 2000, running: 10_000, queued: 50_000, real: 300, runs: time.Minute, churn: 4 * time.Minute, continues: 20},
 }
 
