@@ -31,8 +31,8 @@ type crowd struct {
 	log  *os.File      // one line for each thing that happens to a container
 	full chan struct{} // closed when as many run as there is room for; until then none ends
 
-	mu      sync.Mutex
-	running map[string]context.CancelFunc // attempts of containers
+	mu    sync.Mutex
+	begun map[string]chan struct{} // attempts of containers; closed when one is to be killed
 }
 
 // runIfCrowd is the program of a crowd, if the test's program was started as one.
@@ -72,7 +72,7 @@ func runCrowd(address, dir string) error {
 	if err != nil {
 		return err
 	}
-	c := &crowd{Activities: activities.New(connection, dir), log: log, full: make(chan struct{}), running: map[string]context.CancelFunc{}}
+	c := &crowd{Activities: activities.New(connection, dir), log: log, full: make(chan struct{}), begun: map[string]chan struct{}{}}
 	w := worker.New(connection, api.DefaultTaskQueue, worker.Options{
 		MaxConcurrentActivityExecutionSize: 20000, MaxConcurrentLocalActivityExecutionSize: 2000,
 		MaxConcurrentActivityTaskPollers: 8, MaxConcurrentWorkflowTaskPollers: 8, MaxConcurrentWorkflowTaskExecutionSize: 100,
@@ -192,21 +192,25 @@ func (c *crowd) run(ctx context.Context, in api.RunContainerInput) (api.RunConta
 	}
 	name := in.Assignment.OnInstance()
 	began := time.Now()
-	lasting, cancel := context.WithCancel(ctx)
-	defer cancel()
-	c.note("begins", name)
-	c.mu.Lock()
-	c.running[name] = cancel
-	c.mu.Unlock()
 	_, text, _ := strings.Cut(in.Assignment.Label, " ")
 	text, _, _ = strings.Cut(text, " ")
 	d, err := time.ParseDuration(text)
 	if err != nil {
 		return api.RunContainerResult{}, err
 	}
+	killed := c.begin(name)
+	lasting, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		select {
+		case <-killed:
+			cancel()
+		case <-lasting.Done():
+		}
+	}()
 	err = lastsUntil(lasting, c.full, d)
 	if ctx.Err() != nil {
-		return api.RunContainerResult{}, ctx.Err()
+		return api.RunContainerResult{}, ctx.Err() // it runs on, and another call finds it
 	}
 	c.note("ends", name)
 	result := api.RunContainerResult{How: api.Exited, StartedAt: began, FinishedAt: time.Now()}
@@ -214,6 +218,20 @@ func (c *crowd) run(ctx context.Context, in api.RunContainerInput) (api.RunConta
 		result.ExitCode = 143
 	}
 	return result, nil
+}
+
+// begin starts an attempt of a container, once, and returns what is closed when it is to
+// be killed.
+func (c *crowd) begin(name string) <-chan struct{} {
+	c.mu.Lock()
+	killed := c.begun[name]
+	if killed == nil {
+		defer c.note("begins", name)
+		killed = make(chan struct{})
+		c.begun[name] = killed
+	}
+	c.mu.Unlock()
+	return killed
 }
 
 // isPlaced asks the fleet whether it has placed the attempt here.
@@ -241,8 +259,14 @@ func (c *crowd) isPlaced(ctx context.Context, in api.RunContainerInput) (bool, e
 func (c *crowd) kill(_ context.Context, in api.KillInput) (bool, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if cancel := c.running[in.Assignment.OnInstance()]; cancel != nil {
-		cancel()
+	killed := c.begun[in.Assignment.OnInstance()]
+	if killed == nil {
+		return true, nil
+	}
+	select {
+	case <-killed:
+	default:
+		close(killed)
 	}
 	return true, nil
 }
