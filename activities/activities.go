@@ -120,8 +120,8 @@ var errHandover = errors.New("the worker stops: another one takes over")
 const handoverDelay = time.Second
 
 // MaxHeartbeatThrottleInterval is what the worker's option of that name should be: the
-// SDK sends no two heartbeats of an activity within it.
-const MaxHeartbeatThrottleInterval = time.Second
+// SDK sends no two heartbeats of an activity within it, and gives none of them longer.
+const MaxHeartbeatThrottleInterval = 4 * time.Second
 
 // long prepares a long activity: it heartbeats with what details returns until stop
 // is called, and its context ends, with errHandover as the cause, when the worker

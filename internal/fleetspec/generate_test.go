@@ -35,7 +35,7 @@ func specs() *rapid.Generator[fleetspec.Spec] {
 				Tail:  fleetspec.Size(rapid.Int64Range(1, int64(fleetspec.MaxTail)).Draw(t, "tail")),
 			},
 		}
-		s.Intervals = fleetspec.Intervals{Probe: s.Timeouts.Probe - 1, Sync: duration(t, 1, "sync"), Heartbeat: max(duration(t, 1, "heartbeat"), fleetspec.Duration(time.Second))}
+		s.Intervals = fleetspec.Intervals{Probe: s.Timeouts.Probe - 1, Sync: duration(t, 1, "sync"), Heartbeat: max(duration(t, 1, "heartbeat"), fleetspec.Duration(2*time.Second))}
 		s.Limits = fleetspec.Limits{
 			MaxInstances:             rapid.IntRange(1, 5000).Draw(t, "max_instances"),
 			MaxContainersPerInstance: rapid.IntRange(0, 100).Draw(t, "max_containers"),

@@ -119,7 +119,7 @@ func checkLimits(s Spec) *problem {
 }
 
 // minHeartbeat keeps a spec from flooding the server.
-const minHeartbeat = time.Second
+const minHeartbeat = 2 * time.Second
 
 func checkDurations(s Spec) *problem {
 	t, i := s.Timeouts, s.Intervals

@@ -63,7 +63,7 @@ var valueErrors = []errorCase{
 	{"max_age", "timeouts: {max_age: -1h}\n", `fleet.yaml:1: timeouts.max_age: -1h is out of range; allowed: a duration, at most 87600h, or 0 for no limit`},
 	{"probe interval", "intervals: {probe: 0}\n", `fleet.yaml:1: intervals.probe: 0 is out of range; allowed: a duration above 0, such as 10s, at most 87600h`},
 	{"sync interval", "intervals: {sync: 0}\n", `fleet.yaml:1: intervals.sync: 0 is out of range; allowed: a duration above 0, such as 10s, at most 87600h`},
-	{"heartbeat interval", "intervals: {heartbeat: 500ms}\n", `fleet.yaml:1: intervals.heartbeat: 500ms is out of range; allowed: a duration of 1s or more, at most 87600h`},
+	{"heartbeat interval", "intervals: {heartbeat: 500ms}\n", `fleet.yaml:1: intervals.heartbeat: 500ms is out of range; allowed: a duration of 2s or more, at most 87600h`},
 	{"probe interval and timeout", "timeouts:\n  probe: 10s\nintervals:\n  sync: 1m\n  probe: 10s\n", `fleet.yaml:5: intervals.probe: 10s leaves no time to probe; allowed: less than timeouts.probe (10s)`},
 	{"probe interval absent", "timeouts:\n  probe: 10s\nintervals:\n  sync: 1m\n", `fleet.yaml:3: intervals.probe: 10s leaves no time to probe; allowed: less than timeouts.probe (10s)`},
 	{"boot_probe", "boot_probe: \"\"\n", `fleet.yaml:1: boot_probe: is empty; allowed: a shell command, such as "true"`},
