@@ -68,7 +68,8 @@ func (r *remote) attendAtOnce(ctx context.Context, spec []byte, started func()) 
 	case err == nil:
 		var l life
 		if l.tail, l.truncated, err = r.tail(ctx, writer, nil); err == nil {
-			l.end, err = endingOf(r.in.Assignment.Container, text)
+			lines := strings.Split(strings.TrimSpace(text), "\n")
+			l.end, err = endingOf(r.in.Assignment.Container, lines[len(lines)-1])
 		}
 		return l, err
 	case ctx.Err() == nil && running.Err() != nil:
@@ -109,11 +110,10 @@ func (s *sayings) all() (text string, started bool) {
 	return s.text, s.has
 }
 
-// endingOf returns what the last line that the runner has printed says.
+// endingOf returns what the line says that the runner prints of a container that has ended.
 func endingOf(container, printed string) (ending, error) {
-	lines := strings.Split(strings.TrimSpace(printed), "\n")
 	var end ending
-	if err := json.Unmarshal([]byte(lines[len(lines)-1]), &end); err != nil {
+	if err := json.Unmarshal([]byte(printed), &end); err != nil {
 		return end, fmt.Errorf("the runner printed %q as the result of %s: %w", printed, container, err)
 	}
 	return end, nil

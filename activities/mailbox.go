@@ -49,10 +49,7 @@ const (
 type mailbox struct {
 	send                  func(ctx context.Context, namespace string, m api.Message) error
 	namespace, workflowID string
-
-	mu      sync.Mutex
-	waiting []letter
-	working bool
+	gathering[letter]
 }
 
 // letter is one message and who waits for its delivery.
@@ -64,13 +61,7 @@ type letter struct {
 // tell returns when the fleet has the message, or with an error if that is not certain.
 func (b *mailbox) tell(ctx context.Context, m api.Message) error {
 	sent := make(chan error, 1)
-	b.mu.Lock()
-	b.waiting = append(b.waiting, letter{m, sent})
-	if !b.working {
-		b.working = true
-		go b.work()
-	}
-	b.mu.Unlock()
+	b.add(letter{m, sent}, b.work)
 	select {
 	case err := <-sent:
 		return err
@@ -82,7 +73,7 @@ func (b *mailbox) tell(ctx context.Context, m api.Message) error {
 // work sends until there is nothing more.
 func (b *mailbox) work() {
 	for {
-		letters := b.next()
+		letters := b.round(inOneSignal)
 		if len(letters) == 0 {
 			return
 		}
@@ -93,19 +84,14 @@ func (b *mailbox) work() {
 	}
 }
 
-// next takes out what goes into one signal. Nothing: the work is done.
-func (b *mailbox) next() []letter {
-	b.mu.Lock()
-	defer b.mu.Unlock()
+// inOneSignal returns how many of the first go into one signal.
+func inOneSignal(waiting []letter) int {
 	n, bytes := 0, 0
-	for n < min(len(b.waiting), mailAtOnce) && (n == 0 || bytes+len(b.waiting[n].Payload) <= mailBytes) {
-		bytes += len(b.waiting[n].Payload)
+	for n < min(len(waiting), mailAtOnce) && (n == 0 || bytes+len(waiting[n].Payload) <= mailBytes) {
+		bytes += len(waiting[n].Payload)
 		n++
 	}
-	letters := b.waiting[:n:n]
-	b.waiting = b.waiting[n:]
-	b.working = n > 0
-	return letters
+	return n
 }
 
 // sendAll sends several messages in one signal. If that can't be accepted, one of them

@@ -39,10 +39,7 @@ type register struct {
 	client client.Client
 	open   bool
 	fleet  string
-
-	mu      sync.Mutex
-	waiting []question
-	asking  bool
+	gathering[question]
 }
 
 // question is what is asked about one container.
@@ -60,13 +57,7 @@ type answer struct {
 // after the call. The state is empty when the fleet does not know it.
 func (r *register) ask(ctx context.Context, id string) (api.ContainerState, error) {
 	answered := make(chan answer, 1)
-	r.mu.Lock()
-	r.waiting = append(r.waiting, question{id, answered})
-	if !r.asking {
-		r.asking = true
-		go r.work()
-	}
-	r.mu.Unlock()
+	r.add(question{id, answered}, r.work)
 	select {
 	case a := <-answered:
 		return a.state, a.err
@@ -78,12 +69,7 @@ func (r *register) ask(ctx context.Context, id string) (api.ContainerState, erro
 // work asks until there are no more questions.
 func (r *register) work() {
 	for {
-		r.mu.Lock()
-		n := min(len(r.waiting), askedAtOnce)
-		questions := r.waiting[:n:n]
-		r.waiting = r.waiting[n:]
-		r.asking = len(questions) > 0
-		r.mu.Unlock()
+		questions := r.round(func(waiting []question) int { return min(len(waiting), askedAtOnce) })
 		if len(questions) == 0 {
 			return
 		}

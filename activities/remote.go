@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -191,10 +190,7 @@ func (r *remote) wait(ctx context.Context) (ending, error) {
 	case err != nil:
 		return end, err
 	}
-	if err := json.Unmarshal(out.Bytes(), &end); err != nil {
-		return end, fmt.Errorf("runner wait %s printed %q: %w", r.in.Assignment.Container, out.String(), err)
-	}
-	return end, nil
+	return endingOf(r.in.Assignment.Container, out.String())
 }
 
 // unlistedStill returns errNoResult, or another error if the instance does list the

@@ -3,15 +3,12 @@ package activities
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 	"time"
 
 	"go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/serviceerror"
-	"go.temporal.io/api/workflowservice/v1"
-	"go.temporal.io/sdk/activity"
 
 	"drover/internal/api"
 	"drover/internal/cloud"
@@ -121,22 +118,11 @@ func (a *Activities) compare(ctx context.Context, driver cloud.Driver, fleet str
 // just now may be among them; the next look finds that.
 func (a *Activities) running(ctx context.Context, fleet string) (map[string]bool, error) {
 	ids := map[string]bool{}
-	var token []byte
-	for {
-		page, err := a.client.ListWorkflow(ctx, &workflowservice.ListWorkflowExecutionsRequest{
-			Namespace: activity.GetInfo(ctx).Namespace, PageSize: 1000, NextPageToken: token,
-			Query: fmt.Sprintf("WorkflowType = %q AND ExecutionStatus = 'Running' AND %s = %q", api.InstanceWorkflow, api.AttributeFleet.GetName(), fleet),
-		})
-		if err != nil {
-			return nil, err
-		}
-		for _, execution := range page.GetExecutions() {
-			ids[execution.GetExecution().GetWorkflowId()] = true
-		}
-		if token = page.GetNextPageToken(); len(token) == 0 {
-			return ids, nil
-		}
-	}
+	err := a.eachRunning(ctx, api.InstanceWorkflow, fleet, func(id string) bool {
+		ids[id] = true
+		return true
+	})
+	return ids, err
 }
 
 // runs reports whether a workflow runs.

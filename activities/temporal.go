@@ -22,8 +22,8 @@ import (
 
 // Deliver sends signals and starts Instance workflows: at most once each, however
 // often it is called. Messages to one receiver arrive in their order, and a report to a
-// fleet after all that is before it, and before all that is after it. It is a local
-// activity: it talks to Temporal only.
+// fleet after all that is before it, and before all that is after it. As it talks to
+// Temporal only, it may be a local activity.
 func (a *Activities) Deliver(ctx context.Context, messages []api.Message) (api.Delivery, error) {
 	var delivery api.Delivery
 	for _, stage := range stages(messages) {
@@ -150,7 +150,7 @@ func (a *Activities) startInstance(ctx context.Context, m api.Message) error {
 }
 
 // SubmitContainer sends a container's request to its fleet. It fails at once when
-// there is no such fleet, and says which there are. It is a local activity.
+// there is no such fleet, and says which there are. As it talks to Temporal only, it may be a local activity.
 func (a *Activities) SubmitContainer(ctx context.Context, in api.SubmitInput) error {
 	payload, err := json.Marshal(in.Request)
 	if err != nil {
@@ -244,23 +244,36 @@ func hasClosed(last enumspb.EventType) bool {
 // workflowCalled returns the ID of the running Container workflow of a fleet whose
 // container has that ID, although its own ID does not say so. Empty: there is none.
 func (a *Activities) workflowCalled(ctx context.Context, fleet, container string) (string, error) {
+	called := ""
+	err := a.eachRunning(ctx, api.ContainerWorkflow, fleet, func(id string) bool {
+		if api.ContainerID(id) == container {
+			called = id
+		}
+		return called == ""
+	})
+	return called, err
+}
+
+// eachRunning calls next with the ID of each workflow of a type that runs for a fleet, as
+// far as visibility knows, until it returns false.
+func (a *Activities) eachRunning(ctx context.Context, workflowType, fleet string, next func(id string) bool) error {
 	request := &workflowservice.ListWorkflowExecutionsRequest{
-		Namespace: activity.GetInfo(ctx).Namespace,
+		Namespace: activity.GetInfo(ctx).Namespace, PageSize: 1000,
 		Query: fmt.Sprintf("WorkflowType = %q AND ExecutionStatus = 'Running' AND %s = %q",
-			api.ContainerWorkflow, api.AttributeFleet.GetName(), fleet),
+			workflowType, api.AttributeFleet.GetName(), fleet),
 	}
 	for {
-		answer, err := a.client.ListWorkflow(ctx, request)
+		page, err := a.client.ListWorkflow(ctx, request)
 		if err != nil {
-			return "", err
+			return err
 		}
-		for _, execution := range answer.GetExecutions() {
-			if id := execution.GetExecution().GetWorkflowId(); api.ContainerID(id) == container {
-				return id, nil
+		for _, execution := range page.GetExecutions() {
+			if !next(execution.GetExecution().GetWorkflowId()) {
+				return nil
 			}
 		}
-		if request.NextPageToken = answer.GetNextPageToken(); len(request.NextPageToken) == 0 {
-			return "", nil
+		if request.NextPageToken = page.GetNextPageToken(); len(request.NextPageToken) == 0 {
+			return nil
 		}
 	}
 }

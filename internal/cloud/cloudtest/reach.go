@@ -12,7 +12,7 @@ import (
 // login creates an instance and logs in to it.
 func (s *suite) login(init string) (name string, client *ssh.Client) {
 	s.t.Helper()
-	if s.Unreachable {
+	if s.Unreachable { // an API alone, as of a provider that tests only imitate; the local driver's can
 		s.t.Skip("this provider's instances can't be reached")
 	}
 	req := s.request()

@@ -237,7 +237,7 @@ func cancelled(s *suite) {
 
 func console(s *suite) {
 	consoler, ok := s.Driver.(cloud.Consoler)
-	if !ok {
+	if !ok { // it is optional, and there is nothing to promise; the local driver has one
 		s.t.Skip("the driver has no console")
 	}
 	req := s.request()
