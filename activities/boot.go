@@ -18,6 +18,7 @@ import (
 	"drover/internal/api"
 	"drover/internal/cloud"
 	"drover/internal/fleetspec"
+	"drover/internal/pause"
 	"drover/internal/runner/embedded"
 	"drover/internal/sshexec"
 )
@@ -87,7 +88,7 @@ func (a *Activities) BootProbe(ctx context.Context, in api.BootProbeInput) error
 		case time.Now().After(deadline):
 			return again(time.Millisecond, err)
 		}
-		if err := pause(ctx, 100*time.Millisecond); err != nil {
+		if err := pause.For(ctx, 100*time.Millisecond); err != nil {
 			return err
 		}
 	}

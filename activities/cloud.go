@@ -19,6 +19,7 @@ import (
 	"drover/internal/cloud"
 	"drover/internal/cloud/local"
 	"drover/internal/fleetspec"
+	"drover/internal/pause"
 )
 
 // CreateInstance asks the cloud for an instance. It may be called again: there is at
@@ -111,7 +112,7 @@ func (a *Activities) AwaitAddress(ctx context.Context, m api.Machine) (api.Machi
 		case time.Since(began) > attempt:
 			return m, again(time.Millisecond, fmt.Errorf("%s is %s and has no address yet", m.Name, instance.State))
 		}
-		if err := pause(ctx, soon(began)); err != nil {
+		if err := pause.For(ctx, soon(began)); err != nil {
 			return m, err
 		}
 	}
@@ -176,7 +177,7 @@ func (a *Activities) DestroyInstance(ctx context.Context, in api.DestroyInput) e
 		case time.Since(began) > in.Retry.D():
 			return again(time.Millisecond, fmt.Errorf("%s is still %s", m.Name, instance.State))
 		}
-		if err := pause(ctx, soon(began)); err != nil {
+		if err := pause.For(ctx, soon(began)); err != nil {
 			return err
 		}
 	}
@@ -247,16 +248,4 @@ func (a *Activities) driver(fleet, name string, section *fleetspec.Local, inject
 // is added to a short wait, and a long one is not asked about too often.
 func soon(began time.Time) time.Duration {
 	return min(max(time.Since(began)/20, 20*time.Millisecond), time.Second)
-}
-
-// pause waits, or returns the context's error.
-func pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-timer.C:
-		return nil
-	}
 }

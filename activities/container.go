@@ -13,6 +13,7 @@ import (
 	"go.temporal.io/sdk/activity"
 
 	"drover/internal/api"
+	"drover/internal/pause"
 	"drover/internal/sshexec"
 )
 
@@ -52,7 +53,7 @@ func (r *remote) runWhileWanted(ctx context.Context, say func(string)) (api.RunC
 	usual := api.WorkflowOf(r.in.Assignment.Container, r.in.Assignment.WorkflowID)
 	workflowID.Store(&usual)
 	go func() {
-		for wait := wantedFirst; pause(running, wait) == nil; wait = min(2*wait, wantedLast) {
+		for wait := wantedFirst; pause.For(running, wait) == nil; wait = min(2*wait, wantedLast) {
 			if runs, err := r.runs(running, *workflowID.Load()); err == nil && !runs {
 				cancel(errUnwanted)
 			}
@@ -177,7 +178,7 @@ func (r *remote) killUnwanted(ctx context.Context) (api.RunContainerResult, erro
 		if time.Now().After(deadline) {
 			return api.RunContainerResult{How: api.Unkillable, Detail: "no workflow waits for it"}, nil
 		}
-		if err := pause(ctx, r.in.Signal.D()); err != nil {
+		if err := pause.For(ctx, r.in.Signal.D()); err != nil {
 			return api.RunContainerResult{}, err
 		}
 	}
@@ -210,7 +211,7 @@ func (a *Activities) KillContainer(ctx context.Context, in api.KillInput) (bool,
 		if time.Now().After(deadline) {
 			return false, nil
 		}
-		if pause(ctx, in.Interval.D()) != nil {
+		if pause.For(ctx, in.Interval.D()) != nil {
 			return false, interrupted(ctx)
 		}
 	}

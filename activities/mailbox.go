@@ -11,6 +11,7 @@ import (
 	"go.temporal.io/api/serviceerror"
 
 	"drover/internal/api"
+	"drover/internal/pause"
 )
 
 // mailboxes are what this worker has to tell fleets.
@@ -79,7 +80,7 @@ func (b *mailbox) work() {
 		}
 		b.sendAll(letters)
 		if len(letters) > busyMail {
-			_ = pause(context.Background(), mailPause) // a context that never ends
+			_ = pause.For(context.Background(), mailPause) // a context that never ends
 		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"go.temporal.io/sdk/activity"
 
 	"drover/internal/api"
+	"drover/internal/pause"
 	"drover/internal/sshexec"
 )
 
@@ -70,7 +71,7 @@ func (r *remote) placed(ctx context.Context) placement {
 		case time.Since(began) > patience:
 			return placement{err: fmt.Errorf("fleet %s has not placed container %s here", r.in.Machine.Fleet, r.in.Assignment.Container)}
 		}
-		if err := pause(ctx, soon(began)); err != nil {
+		if err := pause.For(ctx, soon(began)); err != nil {
 			return placement{err: err}
 		}
 	}

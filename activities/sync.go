@@ -13,6 +13,7 @@ import (
 	"drover/internal/api"
 	"drover/internal/cloud"
 	"drover/internal/fleetspec"
+	"drover/internal/pause"
 )
 
 // SyncFleet compares, at an interval, the cloud's list with what the fleet knows, and
@@ -30,7 +31,7 @@ func (a *Activities) SyncFleet(ctx context.Context, in api.SyncInput) (api.SyncR
 	}
 	var before api.SyncResult
 	for looks := 1; ; looks++ {
-		if pause(ctx, in.Interval.D()) != nil {
+		if pause.For(ctx, in.Interval.D()) != nil {
 			return api.SyncResult{}, interrupted(ctx)
 		}
 		now, err := a.compare(ctx, driver, in.Fleet)

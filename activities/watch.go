@@ -14,6 +14,7 @@ import (
 
 	"drover/internal/api"
 	"drover/internal/cloud"
+	"drover/internal/pause"
 	"drover/internal/sshexec"
 )
 
@@ -34,7 +35,7 @@ func (a *Activities) Watch(ctx context.Context, in api.WatchInput) (api.WatchRes
 		w.lastLook = last
 	}
 	for {
-		if err := pause(ctx, time.Until(w.next())); err != nil {
+		if err := pause.For(ctx, time.Until(w.next())); err != nil {
 			return api.WatchResult{}, interrupted(ctx)
 		}
 		result, news := w.step(ctx)

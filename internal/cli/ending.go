@@ -14,6 +14,7 @@ import (
 	"go.temporal.io/sdk/temporal"
 
 	"drover/internal/api"
+	"drover/internal/pause"
 )
 
 // Ending is how a container has ended.
@@ -44,12 +45,8 @@ func (s *Session) Await(ctx context.Context, c Container, say func(string)) (End
 		default:
 			return endingOf(err)
 		}
-		timer := time.NewTimer(wait)
-		select {
-		case <-ctx.Done():
-			timer.Stop()
-			return Ending{}, ctx.Err()
-		case <-timer.C:
+		if err := pause.For(ctx, wait); err != nil {
+			return Ending{}, err
 		}
 	}
 }

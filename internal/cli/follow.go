@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"drover/internal/api"
+	"drover/internal/pause"
 )
 
 const (
@@ -69,12 +70,8 @@ func (f *Follower) Follow(ctx context.Context) (Ending, error) {
 func (f *Follower) watch(ctx context.Context, r *reader) {
 	wait := quiet
 	for poll := firstPoll; ; poll = min(poll*3/2, longestPoll) {
-		timer := time.NewTimer(wait)
-		select {
-		case <-ctx.Done():
-			timer.Stop()
+		if pause.For(ctx, wait) != nil {
 			return
-		case <-timer.C:
 		}
 		wait = poll
 		text, running := f.status(ctx)

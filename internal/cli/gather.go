@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"drover/internal/api"
+	"drover/internal/pause"
 )
 
 // gathering waits for the elements of an array to end, while more may be submitted.
@@ -147,12 +148,8 @@ func (g *gathering) await(ctx context.Context, index int, c Container) {
 // them, and where the others are. The longer that takes, the rarer it is done.
 func (g *gathering) watch(ctx context.Context) {
 	for wait := quiet; ; {
-		timer := time.NewTimer(wait)
-		select {
-		case <-ctx.Done():
-			timer.Stop()
+		if pause.For(ctx, wait) != nil {
 			return
-		case <-timer.C:
 		}
 		began := time.Now()
 		g.collect(ctx)

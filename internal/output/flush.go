@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"drover/internal/pause"
 )
 
 const (
@@ -63,16 +65,14 @@ func (w *Writer) storeNext(ctx context.Context) bool {
 	next := segment{start: w.base, end: w.base + int64(len(data)), instance: w.stream.Instance}
 	w.mu.Unlock()
 	began := time.Now()
-	for pause := retryFirst; ; pause = min(2*pause, retryMost) {
+	for wait := retryFirst; ; wait = min(2*wait, retryMost) {
 		err := w.put(ctx, next, data)
 		if err == nil {
 			w.advance(next, began)
 			return true
 		}
 		w.fail(err)
-		select {
-		case <-time.After(pause):
-		case <-ctx.Done():
+		if pause.For(ctx, wait) != nil {
 			return false
 		}
 	}

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"slices"
+
+	"drover/internal/pause"
 )
 
 // Read copies what is stored of a stream, from an offset on, to w, and returns the
@@ -20,10 +22,8 @@ func (s *Store) Read(ctx context.Context, stream Stream, w io.Writer, offset int
 	if offset < 0 {
 		return offset, fmt.Errorf("%v: offset %d is negative", stream, offset)
 	}
-	// Between listing and reading, a merge may replace what was listed. More often in
-	// a row than there are tries it can't: each leaves fewer segments.
-	const tries = 5
-	for try := 1; ; try++ {
+	// Between listing and reading, a merge may replace what was listed.
+	for wait := goneFirst; ; wait *= 2 {
 		before := offset
 		segments, err := s.segments(ctx, prefix, offset)
 		segments = slices.DeleteFunc(segments, func(g segment) bool { return !g.of(stream) })
@@ -31,15 +31,19 @@ func (s *Store) Read(ctx context.Context, stream Stream, w io.Writer, offset int
 			offset, err = s.copySegments(ctx, prefix, w, segments, offset)
 		}
 		if offset > before {
-			try = 1
+			wait = goneFirst
 		}
+		last := wait > goneBriefly
 		switch {
 		case err == nil && !beyond(segments, offset):
 			return offset, nil
-		case err != nil && (!isGone(err) || try == tries):
+		case err != nil && (!isGone(err) || last):
 			return offset, fmt.Errorf("%v: read at byte %d: %w", stream, offset, err)
-		case try == tries: // a hole, which a writer that resumes will fill
+		case last: // a hole, which a writer that resumes will fill
 			return offset, nil
+		}
+		if pauseErr := pause.For(ctx, wait); pauseErr != nil {
+			return offset, fmt.Errorf("%v: read at byte %d: %w", stream, offset, pauseErr)
 		}
 	}
 }

@@ -10,14 +10,25 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"gocloud.dev/blob"
+
+	"drover/internal/pause"
 )
 
 // maxSegment bounds the bytes in a segment, and with it how far before a byte the
 // segment that holds it can begin.
 const maxSegment = 8 << 20
+
+// The pauses before looking again for what a merge has just replaced double, from
+// goneFirst up to goneLast, or to goneBriefly where a writer that died may have left a hole.
+const (
+	goneFirst   = time.Millisecond
+	goneBriefly = 10 * time.Millisecond
+	goneLast    = 2 * time.Second
+)
 
 // Stream names the output of one attempt of a container. Fleet, Container and Instance
 // consist of letters, digits and . _ ~ -, and Attempt is not negative.
@@ -143,12 +154,12 @@ func startAfter(offset int64) func(asFunc func(any) bool) error {
 }
 
 // list returns all objects that match. The file driver fails when a file goes away
-// while it lists, which happens when segments are merged: it is asked again.
+// while it lists, which happens when segments are merged: it is asked again, later each
+// time, since one merge takes away many files one by one.
 func (s *Store) list(ctx context.Context, opts *blob.ListOptions) ([]*blob.ListObject, error) {
-	const tries = 20
-	for try := 1; ; try++ {
+	for wait := goneFirst; ; wait *= 2 {
 		objects, err := s.listOnce(ctx, opts)
-		if err == nil || !isGone(err) || try == tries || ctx.Err() != nil {
+		if err == nil || !isGone(err) || wait > goneLast || pause.For(ctx, wait) != nil {
 			return objects, err
 		}
 	}

@@ -6,6 +6,7 @@ import (
 
 	"drover/internal/cloud"
 	"drover/internal/fleetspec"
+	"drover/internal/pause"
 )
 
 // call is one call of the driver, and what may go wrong with it.
@@ -92,17 +93,5 @@ func (f *faulty) wait(ctx context.Context, longest time.Duration) error {
 	f.mu.Lock()
 	delay := time.Duration(f.random.Int64N(max(int64(longest), 1))) + 1
 	f.mu.Unlock()
-	return pause(ctx, delay)
-}
-
-// pause waits, or returns the context's error when it ends first.
-func pause(ctx context.Context, duration time.Duration) error {
-	timer := time.NewTimer(duration)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return pause.For(ctx, delay)
 }

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"drover/internal/pause"
 )
 
 // lockPoll is how often a lock that somebody else holds is tried again. Polling,
@@ -38,7 +40,7 @@ func openLedger(ctx context.Context, directory, fleet string) (*ledger, error) {
 		if !errors.Is(err, unix.EWOULDBLOCK) && !errors.Is(err, unix.EINTR) {
 			return nil, errors.Join(fmt.Errorf("lock %s: %w", file.Name(), err), file.Close())
 		}
-		if err := pause(ctx, lockPoll); err != nil {
+		if err := pause.For(ctx, lockPoll); err != nil {
 			return nil, errors.Join(err, file.Close())
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"drover/internal/cloud"
+	"drover/internal/pause"
 
 	"golang.org/x/sys/unix"
 )
@@ -127,7 +128,7 @@ func killForGood(ctx context.Context, directory string) (*os.File, error) {
 		if !errors.Is(err, errHeld) {
 			return nil, err
 		}
-		if err := pause(ctx, lockPoll); err != nil {
+		if err := pause.For(ctx, lockPoll); err != nil {
 			if len(left) > 0 {
 				err = errors.Join(errRunning(left), err)
 			}

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"drover/internal/pause"
 )
 
 const lockFile = ".lock"
@@ -39,7 +41,7 @@ func (d *Driver) withFleetLock(ctx context.Context, do func() error) (err error)
 		if !errors.Is(err, errHeld) {
 			return fmt.Errorf("lock fleet %s: %w", d.config.Fleet, err)
 		}
-		if err := pause(ctx, lockPoll); err != nil {
+		if err := pause.For(ctx, lockPoll); err != nil {
 			return err
 		}
 	}
@@ -109,16 +111,4 @@ func setLock(f *os.File) error {
 		return errHeld
 	}
 	return err
-}
-
-// pause waits, or returns the context's error when it ends first.
-func pause(ctx context.Context, duration time.Duration) error {
-	timer := time.NewTimer(duration)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }
