@@ -105,15 +105,19 @@ func TestRunOfAContainerWhoseSupervisorIsKilled(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
 	path := filepath.Join(h.root, "pid")
-	attached := h.command(shell("echo output; echo $$ >"+path+"; exec sleep 1000"), "run", "c")
-	var out, errs bytes.Buffer
-	attached.Stdout, attached.Stderr = &out, &errs
+	attached := h.command(shell("echo $$ >"+path+"; echo output; exec sleep 1000"), "run", "c")
+	var errs bytes.Buffer
+	attached.Stderr = &errs
+	out, err := attached.StdoutPipe()
+	require.NoError(t, err)
 	require.NoError(t, attached.Start())
+	line, err := bufio.NewReader(out).ReadString('\n')
+	require.NoError(t, err)
+	assert.Equal(t, "output\n", line)
 	pid := h.await(path)
 	h.killSupervisor("c")
 	require.NoError(t, syscall.Kill(pid, syscall.SIGKILL))
 	require.NoError(t, attached.Wait())
-	assert.Equal(t, "output\n", out.String())
 	assert.Contains(t, errs.String(), `"exit_code":-1`)
 }
 

@@ -2,6 +2,7 @@ package whole
 
 import (
 	"encoding/json"
+	"fmt"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -99,9 +100,10 @@ func TestEveryWaitingContainerSaysWhy(t *testing.T) {
 		for k := range c.before {
 			id := c.fleet + "-" + string(rune('a'+k))
 			s.submit(id, map[string]any{"fleet": c.fleet, "command": []string{"sh", "-c", "trap '' TERM; while :; do sleep 0.1; done"}, "vcpus": 2})
-			if k == 0 {
-				s.eventually(45*time.Second, func() bool { state, _ := s.why(id); return state == api.ContainerRunning }, "the first runs")
-			}
+			s.eventually(45*time.Second, func() bool {
+				state, status := s.why(id)
+				return k == 0 && state == api.ContainerRunning || k > 0 && strings.HasPrefix(status, fmt.Sprintf("queue position %d:", k))
+			}, "%s has its place", id)
 		}
 		s.submit(c.fleet+"-last", map[string]any{"fleet": c.fleet, "command": []string{"true"}, "vcpus": 2, "priority": c.priority})
 		t.Run(c.fleet, func(t *testing.T) {
