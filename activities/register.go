@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"time"
 
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/converter"
 
 	"drover/internal/api"
+	"drover/internal/pause"
 )
 
 // registers are what is asked of fleets about their containers.
@@ -106,19 +108,27 @@ func (r *register) query(questions []question) (map[string]api.ContainerState, e
 	return states, err
 }
 
+// reply asks once. A run of the fleet that continues as new while it is asked is closed,
+// and the next one answers.
 func (r *register) reply(ctx context.Context, wanted api.ContainersQuery) (converter.EncodedValue, error) {
 	if !r.open {
 		return r.client.QueryWorkflow(ctx, api.FleetWorkflowID(r.fleet), "", api.QueryContainers, wanted)
 	}
-	answer, err := r.client.QueryWorkflowWithOptions(ctx, &client.QueryWorkflowWithOptionsRequest{
-		WorkflowID: api.FleetWorkflowID(r.fleet), QueryType: api.QueryContainers, Args: []any{wanted},
-		QueryRejectCondition: enumspb.QUERY_REJECT_CONDITION_NOT_OPEN,
-	})
-	switch {
-	case err != nil:
-		return nil, err
-	case answer.QueryRejected != nil:
-		return nil, errNotOpen
+	for began := time.Now(); ; {
+		answer, err := r.client.QueryWorkflowWithOptions(ctx, &client.QueryWorkflowWithOptionsRequest{
+			WorkflowID: api.FleetWorkflowID(r.fleet), QueryType: api.QueryContainers, Args: []any{wanted},
+			QueryRejectCondition: enumspb.QUERY_REJECT_CONDITION_NOT_OPEN,
+		})
+		switch {
+		case err != nil:
+			return nil, err
+		case answer.QueryRejected == nil:
+			return answer.QueryResult, nil
+		case answer.QueryRejected.GetStatus() != enumspb.WORKFLOW_EXECUTION_STATUS_CONTINUED_AS_NEW:
+			return nil, errNotOpen
+		}
+		if err := pause.For(ctx, soon(began)); err != nil {
+			return nil, err
+		}
 	}
-	return answer.QueryResult, nil
 }

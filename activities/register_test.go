@@ -8,6 +8,9 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/mock"
 	"github.com/stretchr/testify/require"
+	enumspb "go.temporal.io/api/enums/v1"
+	querypb "go.temporal.io/api/query/v1"
+	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/mocks"
 
 	"drover/internal/api"
@@ -84,4 +87,21 @@ func TestAFleetThatDoesNotAnswerFailsTheQuestionsOfThatQueryOnly(t *testing.T) {
 	_, err = r.ask(ctx, "a")
 	require.ErrorIs(t, err, context.Canceled)
 	let <- nil // the query itself goes on
+}
+
+func TestAFleetThatContinuesAsNewIsAskedAgain(t *testing.T) {
+	temporal := &mocks.Client{}
+	rejected := func(status enumspb.WorkflowExecutionStatus) *client.QueryWorkflowWithOptionsResponse {
+		return &client.QueryWorkflowWithOptionsResponse{QueryRejected: &querypb.QueryRejected{Status: status}}
+	}
+	call := func() *mock.Call { return temporal.On("QueryWorkflowWithOptions", mock.Anything, mock.Anything).Once() }
+	call().Return(rejected(enumspb.WORKFLOW_EXECUTION_STATUS_CONTINUED_AS_NEW), nil)
+	call().Return(&client.QueryWorkflowWithOptionsResponse{QueryResult: answered(t, api.ContainersPage{Containers: []api.ContainerState{{ID: "a", Instance: "one"}}})}, nil)
+	call().Return(rejected(enumspb.WORKFLOW_EXECUTION_STATUS_TERMINATED), nil)
+	r := (&registers{client: temporal, open: true, fleets: map[string]*register{}}).of("f")
+	state, err := r.ask(t.Context(), "a")
+	require.NoError(t, err)
+	assert.Equal(t, "one", state.Instance)
+	_, err = r.ask(t.Context(), "a")
+	require.ErrorIs(t, err, errNotOpen)
 }

@@ -11,17 +11,24 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	commonpb "go.temporal.io/api/common/v1"
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/operatorservice/v1"
+	querypb "go.temporal.io/api/query/v1"
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/log"
 	"go.temporal.io/sdk/temporal"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
 )
 
 // testContext ends with the test, or when that hangs.
@@ -92,6 +99,28 @@ func TestRunsWorkflows(t *testing.T) {
 		require.ErrorAs(t, run.Get(ctx, nil), &canceled)
 		t.Logf("cancelled in %v", time.Since(begun))
 	})
+}
+
+// TestManyMayAskAWorkflowInATask asks a workflow whose task nobody takes.
+func TestManyMayAskAWorkflowInATask(t *testing.T) {
+	p := start(t)
+	startWorkflow(t, dial(t, p), "busy", greet)
+	connection, err := grpc.NewClient(p.Address, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	require.NoError(t, err)
+	defer connection.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	var all sync.WaitGroup
+	for range 20 {
+		all.Go(func() {
+			_, err := workflowservice.NewWorkflowServiceClient(connection).QueryWorkflow(ctx, &workflowservice.QueryWorkflowRequest{
+				Namespace: client.DefaultNamespace, Execution: &commonpb.WorkflowExecution{WorkflowId: "busy"},
+				Query: &querypb.WorkflowQuery{QueryType: "state"},
+			})
+			assert.Equal(t, codes.DeadlineExceeded, status.Code(err), "each waits: %v", err)
+		})
+	}
+	all.Wait()
 }
 
 func TestSearchAttributeIsUsableAsSoonAsRegistered(t *testing.T) {

@@ -37,6 +37,10 @@ func dynamicConfig() dc.StaticClient {
 		dc.FrontendEnableUpdateWorkflowExecution.Key():              true,
 		dc.FrontendEnableUpdateWorkflowExecutionAsyncAccepted.Key(): true,
 
+		// Several people and workers may ask a workflow while it is in a task; by default the
+		// second question is refused, and asked again a second or more later.
+		dc.MaxBufferedQueryCount.Key(): 100,
+
 		// A search attribute can be used as soon as it is registered.
 		dc.ForceSearchAttributesCacheRefreshOnRead.Key(): true,
 		dc.NamespaceCacheRefreshInterval.Key():           time.Second,
