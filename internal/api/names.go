@@ -16,6 +16,10 @@ import (
 // otherwise.
 const DefaultTaskQueue = "drover"
 
+// FleetPriority is that of a Fleet: where there is more to do than workers can, all others
+// wait for it. Servers that know no priorities ignore it.
+var FleetPriority = temporal.Priority{PriorityKey: 1}
+
 // The types of drover's workflows.
 const (
 	FleetWorkflow     = "Fleet"

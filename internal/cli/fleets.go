@@ -93,7 +93,7 @@ func (s *Session) noFleet(ctx context.Context, name string) error {
 // was created.
 func (s *Session) Apply(ctx context.Context, spec fleetspec.Spec) (created bool, err error) {
 	_, err = s.Client.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
-		ID: api.FleetWorkflowID(spec.Name), TaskQueue: s.TaskQueue,
+		ID: api.FleetWorkflowID(spec.Name), TaskQueue: s.TaskQueue, Priority: api.FleetPriority,
 		WorkflowIDReusePolicy:                    enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
 		WorkflowExecutionErrorWhenAlreadyStarted: true,
 		StaticSummary:                            fmt.Sprintf("fleet %s: driver %s, %d instance types", spec.Name, spec.Driver, len(spec.InstanceTypes)),

@@ -114,7 +114,7 @@ func (s *system) apply(change func(*fleetspec.Spec)) {
 		change(&spec)
 	}
 	_, err := s.client.ExecuteWorkflow(s.Context(), client.StartWorkflowOptions{
-		ID: api.FleetWorkflowID(spec.Name), TaskQueue: api.DefaultTaskQueue,
+		ID: api.FleetWorkflowID(spec.Name), TaskQueue: api.DefaultTaskQueue, Priority: api.FleetPriority,
 	}, api.FleetWorkflow, api.FleetInput{Spec: spec})
 	require.NoError(s, err)
 }
