@@ -168,8 +168,11 @@ func (s settings) workerOptions() worker.Options {
 		// Each may send signals: a server that is asked for more at once than it can do keeps
 		// all of them waiting, until they time out and are sent again.
 		MaxConcurrentWorkflowTaskExecutionSize: 100,
-		MaxHeartbeatThrottleInterval:           activities.MaxHeartbeatThrottleInterval,
-		WorkerStopTimeout:                      s.grace,
+		// The largest fleets pack and unpack megabytes, on a busy machine for longer than the
+		// second after which the SDK takes a workflow for stuck.
+		DeadlockDetectionTimeout:     8 * time.Second,
+		MaxHeartbeatThrottleInterval: activities.MaxHeartbeatThrottleInterval,
+		WorkerStopTimeout:            s.grace,
 	}
 	if s.deployment != "" {
 		options.DeploymentOptions = worker.DeploymentOptions{

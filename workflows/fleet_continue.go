@@ -9,11 +9,12 @@ import (
 	"drover/internal/api"
 )
 
-// handover is what a large fleet has got ready for its next run.
+// handover is what a fleet has got ready for its next run.
 type handover struct {
-	packed []byte
-	mail   []api.Mail // that has come in since, and is for the next run to take in
-	amount int        // of requests and reports in it
+	carried *api.FleetCarried // nil: it is packed
+	packed  []byte
+	mail    []api.Mail // that has come in since, and is for the next run to take in
+	amount  int        // of requests and reports in it
 }
 
 const (
@@ -23,8 +24,8 @@ const (
 	// handoverMail is how many requests and reports are left to the next run, at most.
 	handoverMail = 2000
 	// effortAtMost bounds what it takes to replay a run's history, in containers and
-	// instances that were looked at by all its decisions together: a few seconds.
-	effortAtMost = 5_000_000
+	// instances that were looked at by all its decisions together: a second or two.
+	effortAtMost = 2_500_000
 )
 
 // mustContinue reports whether this run has grown so long that the next must take
@@ -41,10 +42,10 @@ func (f *fleet) continueAsNew(ctx workflow.Context) error {
 	if err != nil {
 		panic(fmt.Sprintf("the fleet's state can't be encoded: %v", err)) // a programming error: fails the workflow task
 	}
-	if packed == nil {
-		return workflow.NewContinueAsNewError(ctx, api.FleetWorkflow, api.FleetInput{Spec: f.spec, Carried: &carried})
-	}
 	f.handover = &handover{packed: packed}
+	if packed == nil {
+		f.handover.carried = &carried
+	}
 	return f.handOver(ctx)
 }
 
@@ -67,7 +68,7 @@ func (f *fleet) handOver(ctx workflow.Context) error {
 		case !workflow.AllHandlersFinished(ctx) || h.amount > handoverMail:
 			f.stay(ctx)
 		case info.GetCurrentHistoryLength()-length <= freshEvents:
-			return workflow.NewContinueAsNewError(ctx, api.FleetWorkflow, api.FleetInput{Spec: f.spec, Mail: h.mail}, h.packed)
+			return workflow.NewContinueAsNewError(ctx, api.FleetWorkflow, api.FleetInput{Spec: f.spec, Carried: h.carried, Mail: h.mail}, h.packed)
 		}
 	}
 	return nil

@@ -76,6 +76,7 @@ func runCrowd(address, dir string) error {
 	w := worker.New(connection, api.DefaultTaskQueue, worker.Options{
 		MaxConcurrentActivityExecutionSize: 20000, MaxConcurrentLocalActivityExecutionSize: 2000,
 		MaxConcurrentActivityTaskPollers: 8, MaxConcurrentWorkflowTaskPollers: 8, MaxConcurrentWorkflowTaskExecutionSize: 100,
+		DeadlockDetectionTimeout:     8 * time.Second,
 		MaxHeartbeatThrottleInterval: activities.MaxHeartbeatThrottleInterval,
 	})
 	c.register(w)
