@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -23,21 +24,22 @@ type size struct {
 	// real is how many of the containers have a workflow of their own. For the others the
 	// fleet gets the requests that their workflows would send.
 	real int
-	// runs is how long a container runs, at least, once as many run as there is room for; at
-	// most it is twice that.
+	// runs is how long a container runs on average, once as many run as there is room for.
 	runs time.Duration
 	// churn is for how long containers end by themselves; then the others are cancelled.
 	// Zero: until all have ended.
 	churn time.Duration
+	// every is the pause between two changes of a priority by people, of whom there are two.
+	every time.Duration
 	// continues is how many runs the workflow of the fleet has, at least.
 	continues int
 }
 
 // sizes are selected by $DROVER_SIZE.
 var sizes = map[string]size{
-	"":       {instances: 100, running: 500, queued: 2500, real: 60, runs: 2 * time.Second, continues: 2},
-	"medium": {instances: 500, running: 2500, queued: 10_000, real: 200, runs: 20 * time.Second, churn: time.Minute, continues: 3},
-	"full":   {instances: 2000, running: 10_000, queued: 50_000, real: 300, runs: time.Minute, churn: 4 * time.Minute, continues: 20},
+	"":       {instances: 100, running: 500, queued: 2500, real: 60, runs: 2 * time.Second, every: 10 * time.Millisecond, continues: 3},
+	"medium": {instances: 500, running: 2500, queued: 10_000, real: 200, runs: 30 * time.Second, churn: time.Minute, every: 200 * time.Millisecond, continues: 5},
+	"full":   {instances: 2000, running: 10_000, queued: 50_000, real: 300, runs: 4 * time.Minute, churn: 4 * time.Minute, every: 200 * time.Millisecond, continues: 15},
 }
 
 func (z size) all() int { return z.running + z.queued }
@@ -100,7 +102,7 @@ type sizeRun struct {
 	listing    time.Duration   // `drover ps`
 	rate       float64         // containers that ended, a second
 	unanswered int
-	unheard    int // changes of priority
+	unheard    atomic.Int64 // changes of priority
 	histories  fleetHistories
 }
 
@@ -121,7 +123,7 @@ func (r *sizeRun) submitAll() []client.WorkflowRun {
 	specs := make([]api.ContainerSpec, r.all())
 	for k := range specs {
 		specs[k] = api.DefaultContainerSpec()
-		specs[k].Command = []string{"sleep", (r.runs + rand.N(r.runs)).Round(time.Millisecond).String(), "--threads=1", "--sample", fmt.Sprint(k)}
+		specs[k].Command = []string{"sleep", rand.N(2 * r.runs).Round(time.Millisecond).String(), "--threads=1", "--sample", fmt.Sprint(k)}
 		specs[k].Memory = fleetspec.Size(256+k%8*32) << 20
 		if k >= r.real {
 			requests = append(requests, api.Request{
@@ -143,27 +145,29 @@ func (r *sizeRun) submitAll() []client.WorkflowRun {
 	return runs
 }
 
-// prioritize has people change priorities all the time, ten a second, until stopped: the
-// fleet gets each change in a signal of its own, as from many workers.
+// prioritize has people change priorities all the time, until stopped: the fleet gets each
+// change in a signal of its own, as from many workers.
 func (r *sizeRun) prioritize() (stop func()) {
 	ctx, cancel := context.WithCancel(r.Context())
-	var done sync.WaitGroup
-	done.Go(func() {
-		every := time.NewTicker(100 * time.Millisecond)
-		defer every.Stop()
-		for ctx.Err() == nil {
-			change := api.Request{Kind: api.Prioritize, ID: r.container(rand.N(r.all())), Priority: rand.N(2)}
-			err := r.client.SignalWorkflow(ctx, api.FleetWorkflowID("default"), "", api.SignalRequest, change)
-			if err != nil && ctx.Err() == nil {
-				r.unheard++ // it would be sent again
+	var people sync.WaitGroup
+	for range 2 {
+		people.Go(func() {
+			every := time.NewTicker(r.every)
+			defer every.Stop()
+			for ctx.Err() == nil {
+				change := api.Request{Kind: api.Prioritize, ID: r.container(rand.N(r.all())), Priority: rand.N(2)}
+				err := r.client.SignalWorkflow(ctx, api.FleetWorkflowID("default"), "", api.SignalRequest, change)
+				if err != nil && ctx.Err() == nil {
+					r.unheard.Add(1) // it would be sent again
+				}
+				select {
+				case <-ctx.Done():
+				case <-every.C:
+				}
 			}
-			select {
-			case <-ctx.Done():
-			case <-every.C:
-			}
-		}
-	})
-	return func() { cancel(); done.Wait() }
+		})
+	}
+	return func() { cancel(); people.Wait() }
 }
 
 // askFor has the crowd ask for something that many containers want, and returns what

@@ -201,7 +201,7 @@ func (r *sizeRun) report() {
 	r.Logf("the fleet has had %d runs; its longest history has %d events, the largest %d KiB; the largest state that was carried has %d KiB",
 		h.runs, h.longest, h.largest>>10, h.carried>>10)
 	r.Logf("%d workflow tasks of the fleet took %v (median), %v (95th percentile), %v at most; failed: %v; %d signals, %d changes of priority unheard",
-		len(h.tasks), share(h.tasks, 50), share(h.tasks, 95), share(h.tasks, 100), h.failed, h.signals, r.unheard)
+		len(h.tasks), share(h.tasks, 50), share(h.tasks, 95), share(h.tasks, 100), h.failed, h.signals, r.unheard.Load())
 	r.Logf("events for each container that has ended: %.1f of the fleet, %.1f of instances; a container's own: %.1f",
 		float64(h.events)/float64(r.all()), float64(r.eventsOf(api.InstanceWorkflow))/float64(ended), float64(r.eventsOf(api.ContainerWorkflow))/float64(r.real))
 }
