@@ -256,18 +256,18 @@ func (c *crowd) isPlaced(ctx context.Context, in api.RunContainerInput) (bool, e
 	}
 }
 
-// kill ends a container.
+// kill ends a container. Like a real one, one that has not begun never will.
 func (c *crowd) kill(_ context.Context, in api.KillInput) (bool, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	killed := c.begun[in.Assignment.OnInstance()]
-	if killed == nil {
-		return true, nil
+	name := in.Assignment.OnInstance()
+	if c.begun[name] == nil {
+		c.begun[name] = make(chan struct{})
 	}
 	select {
-	case <-killed:
+	case <-c.begun[name]:
 	default:
-		close(killed)
+		close(c.begun[name])
 	}
 	return true, nil
 }

@@ -64,6 +64,7 @@ func (r *sizeRun) look() bool {
 	}
 	if err != nil {
 		r.unanswered++
+		r.say("unanswered after %v: %v", time.Since(began), err)
 		return false
 	}
 	r.took = append(r.took, time.Since(began).Round(time.Millisecond))
