@@ -30,7 +30,9 @@ type planner struct {
 	idle      []int32 // slots that may be shut down, the next one first
 	idleKnown bool
 	futures   []future
-	emptying  int32 // slot that takes nothing more until it is empty, -1: none
+	next      []int32 // indexes of the containers that were sent ahead
+	emptying  int32   // slot that takes nothing more until it is empty, -1: none
+	emptyFor  int32   // whom that is for, by index into World.Containers
 }
 
 // entry is a container's place in the order.
@@ -52,10 +54,12 @@ func Decide(w *World) Decision {
 	p := &planner{w: w, d: &d, emptying: -1}
 	p.seeTypes()
 	p.seeInstances()
-	for _, e := range p.keepPlaces(p.order()) {
+	order := p.keepPlaces(p.order())
+	for _, e := range order {
 		p.handle(e)
 	}
 	p.keepWarm()
+	p.lookAhead(order)
 	p.report()
 	d.byPrice, d.held, d.fits = p.byPrice, p.held, p.fits
 	return d
@@ -172,7 +176,10 @@ func (p *planner) queue(index int32, c *Container, st *shapeState) {
 	p.d.queued++
 	r := st.blocked
 	if p.d.reasons[r].atLimit() {
-		r = p.makeRoom(c, st, r)
+		before := p.emptying
+		if r = p.makeRoom(c, st, r); p.emptying != before {
+			p.emptyFor = index
+		}
 	}
 	if p.d.reasons[r].stop != stopUnfit {
 		p.spare = 1

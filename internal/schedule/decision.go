@@ -20,6 +20,12 @@ type Decision struct {
 	// Keep names the idle instances that are up and are kept warm for Limits.MinIdle:
 	// their idle timeout is not to end them. Every other idle one goes after it.
 	Keep []string
+	// Ahead lists the containers to be sent ahead, highest first. They are Running and Next
+	// from now on.
+	Ahead []Succession
+	// CallBack names those that were sent ahead and are not to begin where they are. They
+	// are Queued again once the instance has said that they have not begun.
+	CallBack []string
 	// Wake is when to decide again at the latest. Zero: only upon news.
 	Wake time.Time
 

@@ -30,6 +30,7 @@ func checkDecision(t require.TestingT, w *World, d *Decision) {
 	l.checkNobodyWaitsBesideRoom()
 	l.checkCreations()
 	l.checkIdle()
+	l.checkAhead()
 	l.checkStatus()
 }
 
@@ -47,6 +48,8 @@ func newLedger(t require.TestingT, w *World, d *Decision) *ledger {
 		l.place[i] = -1
 		if c := &w.Containers[i]; c.Binding != Running {
 			l.served = append(l.served, i)
+		} else if c.Next {
+			continue
 		} else if on := l.instance(c.Instance); on >= 0 {
 			l.on[on] = append(l.on[on], i)
 		}

@@ -56,6 +56,10 @@ func (p *planner) seeInstances() {
 		if c.Binding != Running {
 			continue
 		}
+		if c.Next {
+			p.next = append(p.next, int32(i))
+			continue
+		}
 		if s, ok := p.byName[c.Instance]; ok { // still the index of the instance
 			p.slots[s].room.take(&p.w.Shapes[c.Shape].Resources)
 			p.slots[s].count++

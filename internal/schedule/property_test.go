@@ -62,6 +62,7 @@ func drawWorld(t *rapid.T) *World {
 		w.Instances[i].Doubtful = w.Instances[i].Phase == Leaving && rapid.Bool().Draw(t, "doubtful")
 	}
 	drawContainers(t, w, n)
+	drawAhead(t, w, n)
 	drawLearnt(t, w, n)
 	return w
 }
@@ -78,6 +79,25 @@ func drawContainers(t *rapid.T, w *World, n func(string, int, int) int) {
 			}
 		}
 		w.Containers = append(w.Containers, c)
+	}
+}
+
+// drawAhead has instances that are full of short containers, to some of which the next one
+// was sent ahead.
+func drawAhead(t *rapid.T, w *World, n func(string, int, int) int) {
+	hasNext := map[string]bool{}
+	for i := range w.Instances {
+		w.Instances[i].Brief = rapid.Bool().Draw(t, "brief")
+	}
+	for i := range w.Containers {
+		c := &w.Containers[i]
+		if c.Binding != Running {
+			continue
+		}
+		c.Since = noon.Add(-time.Duration(n("since", 0, 8)) * time.Second)
+		if c.Next = !hasNext[c.Instance] && n("next", 0, 3) == 0; c.Next {
+			hasNext[c.Instance] = true
+		}
 	}
 }
 

@@ -86,6 +86,9 @@ type Instance struct {
 	// Doubtful: creating it has failed, and it is not known yet whether it exists all the
 	// same. What held off its type then holds on until that is known.
 	Doubtful bool
+	// Brief: the container that ended last on it ran for less than Brief, and it can begin
+	// the next one by itself.
+	Brief bool
 }
 
 // Binding is how firmly a container belongs to an instance.
@@ -115,6 +118,12 @@ type Container struct {
 	// Instance names the instance that Binding speaks of. Empty for Queued.
 	Instance string
 	Binding  Binding
+	// Next, of a Running one: it was sent ahead, and begins when another one on its
+	// instance ends. It takes no room of its own yet.
+	Next bool
+	// Since is when a Running one was sent to its instance or, sent ahead, has begun.
+	// Zero: long ago.
+	Since time.Time
 }
 
 // World is everything that a decision depends on. The order of Types, Instances and
@@ -147,6 +156,16 @@ type Reservation struct {
 	Instance string
 	// Creation is an index into Decision.Create if Instance is empty, otherwise -1.
 	Creation int
+}
+
+// Succession is a container to be sent ahead to an instance that is full.
+type Succession struct {
+	Container string
+	Index     int // of the container in World.Containers
+	Instance  string
+	// After are those on the instance whose room it fits into, as indexes into
+	// World.Containers: it begins when the first of them has ended.
+	After []int
 }
 
 // Creation is an instance to be created.

@@ -102,6 +102,23 @@ func (w *world) assigned(instance string, shape int, ids string) *world {
 	return w.contain(Container{Shape: shape, Instance: instance, Binding: Assigned}, ids)
 }
 
+// short has the containers that run last for a second so far, on instances whose last ones
+// were short.
+func (w *world) short() *world {
+	for i := range w.Instances {
+		w.Instances[i].Brief = true
+	}
+	for i := range w.Containers {
+		w.Containers[i].Since = w.Now.Add(-time.Second)
+	}
+	return w
+}
+
+// next was sent ahead, and has waited for so long.
+func (w *world) next(instance string, shape int, id string, waited time.Duration, priority int) *world {
+	return w.contain(Container{Shape: shape, Instance: instance, Binding: Running, Next: true, Since: w.Now.Add(-waited), Priority: priority}, id)
+}
+
 // plan says all that a decision says, apart from the sentences.
 func plan(d *Decision) string {
 	var out []string
@@ -117,6 +134,16 @@ func plan(d *Decision) string {
 	}
 	for _, c := range d.Create {
 		out = append(out, "create "+c.Type)
+	}
+	for _, s := range d.Ahead {
+		after := make([]string, len(s.After))
+		for k, i := range s.After {
+			after[k] = d.w.Containers[i].ID
+		}
+		out = append(out, fmt.Sprintf("%s on %s after %s", s.Container, s.Instance, strings.Join(after, " or ")))
+	}
+	for _, id := range d.CallBack {
+		out = append(out, "call back "+id)
 	}
 	for _, s := range d.ShutDown {
 		out = append(out, "shut down "+s)
