@@ -58,6 +58,7 @@ func (a *Activities) Register(w worker.ActivityRegistry) {
 		api.WatchActivity:           a.Watch,
 		api.RunContainerActivity:    a.RunContainer,
 		api.KillContainerActivity:   a.KillContainer,
+		api.RevokeContainerActivity: lively(noResult(a.RevokeContainer)),
 		api.DestroyInstanceActivity: lively(noResult(a.DestroyInstance)),
 		api.TagInstanceActivity:     lively(noResult(a.TagInstance)),
 		api.ExplainBootActivity:     lively(a.ExplainBoot),

@@ -21,13 +21,20 @@ type life struct {
 	truncated bool
 }
 
+// errCantWait: the instance's runner is of an earlier version, and can't begin a container
+// when another has ended.
+var errCantWait = errors.New("the instance's runner can't begin a container after another")
+
 // attend has the runner start the container, if there is a spec, and stays with it until
 // it has ended and its output is stored. A *startError says that it was not started.
 func (r *remote) attend(ctx context.Context, spec []byte, started func()) (life, error) {
 	if spec != nil && r.in.Own {
 		l, err := r.attendAtOnce(ctx, spec, started)
-		if !exitedWith(err, runnerUsage) {
+		switch {
+		case !exitedWith(err, runnerUsage):
 			return l, err
+		case len(r.in.Assignment.After) > 0:
+			return life{}, errCantWait
 		} // an earlier version's runner, or it refuses the spec and says so below
 	}
 	if err := r.forget(ctx); err != nil {
@@ -57,6 +64,9 @@ func (r *remote) attendAtOnce(ctx context.Context, spec []byte, started func()) 
 	args := []string{"run", r.in.Assignment.OnInstance(), "--offset", fmt.Sprint(offset)}
 	for _, name := range r.in.Forget {
 		args = append(args, "--forget", name)
+	}
+	for _, name := range r.in.Assignment.After {
+		args = append(args, "--after", name)
 	}
 	running, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)

@@ -14,6 +14,7 @@ import (
 
 	"drover/internal/api"
 	"drover/internal/pause"
+	"drover/internal/runner"
 	"drover/internal/sshexec"
 )
 
@@ -87,6 +88,8 @@ func (r *remote) run(ctx context.Context, say, adopted func(string)) (api.RunCon
 		return api.RunContainerResult{How: api.Lost, Detail: "the instance has lost its record"}, nil
 	case errors.Is(err, errNoResult):
 		return api.RunContainerResult{How: api.Lost, Detail: err.Error()}, nil
+	case errors.Is(err, errCantWait), err == nil && l.end.Revoked:
+		return api.RunContainerResult{How: api.Revoked}, nil
 	case err != nil:
 		return api.RunContainerResult{}, err
 	case l.end.ExitCode < 0: // the runner does not know one: the machine failed it
@@ -182,6 +185,20 @@ func (r *remote) killUnwanted(ctx context.Context) (api.RunContainerResult, erro
 			return api.RunContainerResult{}, err
 		}
 	}
+}
+
+// RevokeContainer sees to it that a container does not begin any more if it has not. What
+// became of it, the call that stays with it says.
+func (a *Activities) RevokeContainer(ctx context.Context, in api.RevokeInput) error {
+	r, err := a.newRemote(api.RunContainerInput{Machine: in.Machine, Assignment: in.Assignment})
+	if err != nil {
+		return err
+	}
+	err = r.call(ctx, sshexec.Command{}, "revoke", in.Assignment.OnInstance())
+	if err == nil || exitedWith(err, runner.ExitBegun) || exitedWith(err, runnerUsage) { // one that can't revoke can't wait either
+		return nil
+	}
+	return again(time.Second, err)
 }
 
 // KillContainer sends SIGTERM to a container at an interval until it no longer runs,

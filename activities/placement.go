@@ -66,7 +66,7 @@ func (r *remote) placed(ctx context.Context) placement {
 			return placement{err: fmt.Errorf("ask fleet %s: %w", r.in.Machine.Fleet, err)}
 		case r.isElsewhere(known), here && known.Attempt > r.in.Assignment.Attempt:
 			return placement{elsewhere: fmt.Sprintf("the fleet has placed attempt %d on %s", known.Attempt, known.Instance)}
-		case here && known.State == api.ContainerRunning && known.Attempt == r.in.Assignment.Attempt:
+		case here && isPlaced(known) && known.Attempt == r.in.Assignment.Attempt:
 			return placement{}
 		case time.Since(began) > patience:
 			return placement{err: fmt.Errorf("fleet %s has not placed container %s here", r.in.Machine.Fleet, r.in.Assignment.Container)}
@@ -79,5 +79,11 @@ func (r *remote) placed(ctx context.Context) placement {
 
 // isElsewhere reports whether a container runs on another instance, as its fleet says.
 func (r *remote) isElsewhere(known api.ContainerState) bool {
-	return known.State == api.ContainerRunning && known.Instance != r.in.Machine.Name
+	return isPlaced(known) && known.Instance != r.in.Machine.Name
+}
+
+// isPlaced reports whether an instance was told to run a container, or to begin it after
+// another.
+func isPlaced(known api.ContainerState) bool {
+	return known.State == api.ContainerRunning || len(known.After) > 0
 }

@@ -165,6 +165,7 @@ type ending struct {
 	StartedAt  time.Time `json:"started_at"`
 	FinishedAt time.Time `json:"finished_at"`
 	Error      string    `json:"error"`
+	Revoked    bool      `json:"revoked"` // it has never begun
 }
 
 // errNoResult is the end of a container that the instance no longer lists, and of which

@@ -93,11 +93,14 @@ type member struct {
 	highest  int // number of an attempt
 	used     int // up, the present one included
 	queuedAt time.Time
-	sentAt   time.Time // to its instance
 	label    string
 	workflow string // its ID, when it is not the usual one
 	cancel   bool
 	again    bool // it was submitted before this fleet was created
+	// after are the attempts of which one has to end before it begins; none but in one that
+	// is Next.
+	after   []string
+	revoked bool // so says an order
 	at       int  // its index in the world that was decided on; -1: none
 	place    int  // its index in the fleet's list
 }
@@ -106,6 +109,7 @@ type member struct {
 type machine struct {
 	api.CarriedInstance
 	containers int
+	next       *member // that was sent ahead
 }
 
 func newFleet(ctx workflow.Context, in api.FleetInput) (*fleet, error) {
@@ -228,11 +232,11 @@ func (f *fleet) answer() api.FleetState {
 		Totals: f.totals, Since: api.Time{Time: f.since}, Instances: []api.FleetInstanceState{},
 	}
 	for _, c := range f.containers {
-		switch c.Binding {
-		case schedule.Running:
-			s.Running++
-		case schedule.Assigned:
+		switch {
+		case c.Next || c.Binding == schedule.Assigned:
 			s.Assigned++
+		case c.Binding == schedule.Running:
+			s.Running++
 		default:
 			s.Queued++
 		}

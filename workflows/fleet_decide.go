@@ -30,7 +30,7 @@ func (f *fleet) decide(ctx workflow.Context) {
 		f.world.Limits.MinIdle = 0
 	}
 	for k, m := range f.instances {
-		f.world.Instances[k] = schedule.Instance{Name: m.Name, Type: m.Type, Phase: m.phase(), IdleSince: m.IdleSince, Doubtful: m.isDoubtful()}
+		f.world.Instances[k] = schedule.Instance{Name: m.Name, Type: m.Type, Phase: m.phase(), IdleSince: m.IdleSince, Doubtful: m.isDoubtful(), Brief: m.Brief}
 	}
 	f.waits = f.awaitsListings()
 	for k, c := range f.containers {
@@ -79,6 +79,7 @@ func (f *fleet) carryOut(ctx workflow.Context) {
 	f.outbox = nil
 	created := f.create(ctx, &to)
 	f.assign(ctx, created)
+	f.lookAhead(ctx)
 	for _, name := range f.decision.ShutDown {
 		m := f.byName[name]
 		m.Leaving = true
@@ -161,20 +162,25 @@ func (f *fleet) assign(ctx workflow.Context, created []string) {
 	}
 	for _, a := range f.decision.Assign {
 		c, m := f.byID[a.Container], f.byName[a.Instance]
-		c.Binding, c.Instance, c.sentAt = schedule.Running, a.Instance, workflow.Now(ctx)
-		c.highest++
-		c.attempt = c.highest
-		c.used++
-		m.containers++
+		f.bind(ctx, c, m)
 		m.Orders.Run = append(m.Orders.Run, f.assignment(c, m))
 	}
+}
+
+// bind gives a container to an instance.
+func (f *fleet) bind(ctx workflow.Context, c *member, m *machine) {
+	c.Binding, c.Instance, c.Since = schedule.Running, m.Name, workflow.Now(ctx)
+	c.highest++
+	c.attempt = c.highest
+	c.used++
+	m.containers++
 }
 
 // assignment is the present attempt of a container on an instance.
 func (f *fleet) assignment(c *member, m *machine) api.Assignment {
 	return api.Assignment{
 		Container: c.ID, WorkflowID: c.workflow, Attempt: c.attempt, Count: c.used, Label: c.label, QueuedAt: c.queuedAt,
-		Share: share(f.shapes[c.Shape], f.instanceType(m.Type)),
+		Share: share(f.shapes[c.Shape], f.instanceType(m.Type)), After: c.after,
 	}
 }
 
@@ -221,7 +227,7 @@ func (f *fleet) postOrders(to *post) map[int]*machine {
 	receivers := map[int]*machine{}
 	for _, m := range f.instances {
 		o := &m.Orders
-		if len(o.Run) == 0 && len(o.Resume) == 0 && len(o.Kill) == 0 && o.Leave == "" && o.Drain == "" && o.Keep == nil && !o.Greet {
+		if len(o.Run) == 0 && len(o.Resume) == 0 && len(o.Kill) == 0 && len(o.Revoke) == 0 && o.Leave == "" && o.Drain == "" && o.Keep == nil && !o.Greet {
 			continue
 		}
 		m.OrdersSeq++

@@ -39,6 +39,12 @@ func (f *fleet) takeBack(m *machine, id string, attempt int) {
 func (f *fleet) unbind(c *member) {
 	if m := f.byName[c.Instance]; m != nil && c.Binding == schedule.Running {
 		m.containers--
+		if m.next == c {
+			m.hasBegun(time.Time{})
+		}
+		if next := f.follow(m, c, time.Time{}); next != nil {
+			m.callBack(next) // how this one ended, the runner may not know
+		}
 	}
 }
 

@@ -161,7 +161,7 @@ func (f *fleet) report(ctx workflow.Context, r api.Report) {
 	}
 	m.tells(r)
 	for _, ended := range r.Ended {
-		f.ended(m, ended)
+		f.ended(ctx, m, ended)
 	}
 	for _, name := range r.Refused {
 		if id, attempt, err := api.ParseOnInstance(name); err == nil {
@@ -228,7 +228,7 @@ func (f *fleet) claim(m *machine) {
 
 // ended folds in the end of an attempt. After one that the machine failed, the
 // container is queued again in its old place, as long as it has attempts left.
-func (f *fleet) ended(m *machine, e api.Ended) {
+func (f *fleet) ended(ctx workflow.Context, m *machine, e api.Ended) {
 	c := f.byID[e.Container]
 	if c == nil || c.Instance != m.Name || c.Binding != schedule.Running || c.attempt != e.Attempt {
 		return
@@ -236,11 +236,16 @@ func (f *fleet) ended(m *machine, e api.Ended) {
 	to := api.WorkflowOf(c.ID, c.workflow)
 	switch {
 	case e.How == api.Exited:
+		f.exits(ctx, m, c)
 		f.totals.Exited++
 		f.remove(c)
 		return
 	case e.How == api.Unwanted:
 		f.remove(c)
+		return
+	case e.How == api.Revoked:
+		m.Brief = false
+		f.takeBack(m, c.ID, c.attempt)
 		return
 	case c.cancel:
 		f.totals.Cancelled++

@@ -139,10 +139,13 @@ func order(a, b *member) int {
 func (f *fleet) describe(c *member) api.ContainerState {
 	s := api.ContainerState{
 		ID: c.ID, Fleet: f.spec.Name, Instance: c.Instance, Command: c.label, Priority: c.Priority,
-		QueuedAt: api.Time{Time: c.queuedAt}, StartedAt: api.Time{Time: c.sentAt}, State: api.ContainerQueued,
+		QueuedAt: api.Time{Time: c.queuedAt}, StartedAt: api.Time{Time: c.Since}, State: api.ContainerQueued,
 		WorkflowID: c.workflow, Attempt: c.attempt,
 	}
 	switch {
+	case c.Next:
+		s.State, s.After, s.StartedAt = api.ContainerAssigned, c.after, api.Time{}
+		s.Status = fmt.Sprintf("next on %s: begins when %s ends", c.Instance, oneOf(c.after))
 	case c.Binding == schedule.Running && c.cancel:
 		s.State, s.Status = api.ContainerRunning, "being killed on "+c.Instance
 	case c.Binding == schedule.Running:
@@ -184,7 +187,8 @@ func (f *fleet) pack() api.FleetCarried {
 		}
 		p := api.CarriedContainer{
 			ID: c.ID, Shape: shape, Priority: c.Priority, Order: c.Order, Attempts: c.attempts, Attempt: c.attempt, Used: c.used, Highest: c.highest,
-			QueuedMS: milliseconds(c.queuedAt), SentMS: milliseconds(c.sentAt), Label: c.label, Workflow: c.workflow, Cancel: c.cancel,
+			QueuedMS: milliseconds(c.queuedAt), SentMS: milliseconds(c.Since), Label: c.label, Workflow: c.workflow, Cancel: c.cancel,
+			After: strings.Join(c.after, ","),
 		}
 		if c.Binding == schedule.Running {
 			p.Instance = c.Instance
@@ -211,14 +215,18 @@ func (f *fleet) unpack(carried api.FleetCarried) {
 	}
 	for _, p := range carried.Queue {
 		c := &member{
-			Container: schedule.Container{ID: p.ID, Shape: p.Shape, Priority: p.Priority, Order: p.Order, Instance: p.Instance},
-			attempts:  p.Attempts, attempt: p.Attempt, used: p.Used, highest: p.Highest, queuedAt: fromMilliseconds(p.QueuedMS), sentAt: fromMilliseconds(p.SentMS),
+			Container: schedule.Container{ID: p.ID, Shape: p.Shape, Priority: p.Priority, Order: p.Order, Instance: p.Instance,
+				Since: fromMilliseconds(p.SentMS)},
+			attempts:  p.Attempts, attempt: p.Attempt, used: p.Used, highest: p.Highest, queuedAt: fromMilliseconds(p.QueuedMS),
 			label: p.Label, workflow: p.Workflow, cancel: p.Cancel, at: -1,
 			again: f.isOlder(fromMilliseconds(p.QueuedMS)),
 		}
 		if m := f.byName[p.Instance]; m != nil {
 			c.Binding = schedule.Running
 			m.containers++
+			if p.After != "" {
+				c.Next, c.after, m.next = true, strings.Split(p.After, ","), c
+			}
 		}
 		f.add(c)
 	}

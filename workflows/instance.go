@@ -88,6 +88,7 @@ type instance struct {
 type attempt struct {
 	api.Assignment
 	killing  bool
+	revoking bool
 	givenUp  bool
 	unlisted bool                // the instance no longer lists it
 	detach   workflow.CancelFunc // from it, to attach anew

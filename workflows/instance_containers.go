@@ -170,6 +170,25 @@ func (i *instance) killWithin(ctx workflow.Context, name string, term time.Durat
 	})
 }
 
+// revoke sees to it that an attempt does not begin if it has not.
+func (i *instance) revoke(ctx workflow.Context, name string) {
+	at := slices.IndexFunc(i.attempts, func(a *attempt) bool { return a.OnInstance() == name })
+	if at < 0 || i.attempts[at].revoking {
+		return
+	}
+	a := i.attempts[at]
+	a.revoking = true
+	workflow.GoNamed(ctx, "revoke "+name, func(ctx workflow.Context) {
+		ctx, _ = workflow.NewDisconnectedContext(ctx)
+		in := api.RevokeInput{Machine: i.machine, Assignment: a.Assignment}
+		options := workflow.WithActivityOptions(i.runs, activityOptions("revoke container "+name, 30*time.Second))
+		err := workflow.ExecuteActivity(options, api.RevokeContainerActivity, in).Get(ctx, nil)
+		if err != nil && !temporal.IsCanceledError(err) {
+			i.note(ctx, fmt.Sprintf("container %s could not be revoked: %s", name, reasonOf(err)))
+		}
+	})
+}
+
 // giveUp records that a container can't be killed.
 func (i *instance) giveUp(ctx workflow.Context, a *attempt) {
 	a.killing, a.givenUp = true, true

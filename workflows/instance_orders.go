@@ -181,6 +181,9 @@ func (i *instance) takeOrders(ctx workflow.Context, data json.RawMessage) error 
 	for _, name := range orders.Kill {
 		i.kill(ctx, name)
 	}
+	for _, name := range orders.Revoke {
+		i.revoke(ctx, name)
+	}
 	if orders.Drain != "" {
 		i.drain(ctx, orders.Drain)
 	}

@@ -16,6 +16,7 @@ const (
 	WatchActivity           = "Watch"
 	RunContainerActivity    = "RunContainer"
 	KillContainerActivity   = "KillContainer"
+	RevokeContainerActivity = "RevokeContainer"
 	DestroyInstanceActivity = "DestroyInstance"
 	TagInstanceActivity     = "TagInstance"
 	ExplainBootActivity     = "ExplainBoot"
@@ -195,6 +196,13 @@ type KillInput struct {
 	// Interval is the time from one SIGTERM to the next, Timeout until it is given up.
 	Interval fleetspec.Duration `json:"interval"`
 	Timeout  fleetspec.Duration `json:"timeout"`
+}
+
+// RevokeInput is the input of the RevokeContainer activity, which returns when the container
+// has begun, or never will.
+type RevokeInput struct {
+	Machine    Machine    `json:"machine"`
+	Assignment Assignment `json:"assignment"`
 }
 
 // DestroyInput is the input of the DestroyInstance activity, which returns once the

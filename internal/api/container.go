@@ -124,12 +124,14 @@ type ContainerState struct {
 	WorkflowID string `json:"workflow_id,omitempty"`
 	// Attempt is the number of the present attempt, as in Assignment. Only fleets know it.
 	Attempt int `json:"attempt,omitempty"`
+	// After are the attempts on Instance of which one has to end before this one begins.
+	After []string `json:"after,omitempty"`
 }
 
 // The states of a container.
 const (
 	ContainerQueued    = "queued"    // waits for room
-	ContainerAssigned  = "assigned"  // waits for an instance that boots
+	ContainerAssigned  = "assigned"  // waits for an instance that boots, or for the end of another container on one
 	ContainerRunning   = "running"   // given to an instance: starts or runs
 	ContainerExited    = "exited"    // has an exit code
 	ContainerFailed    = "failed"    // the machines failed it too often, or it was refused

@@ -74,8 +74,10 @@ type CarriedContainer struct {
 	Label    string `json:"l,omitempty"`
 	Workflow string `json:"w,omitempty"`
 	Cancel   bool   `json:"c,omitempty"`
-	// SentMS is when it was sent to its instance.
+	// SentMS is when it was sent to its instance or, sent ahead, has begun.
 	SentMS int64 `json:"t,omitempty"`
+	// After are, with commas between, the attempts of which one has to end before it begins.
+	After string `json:"f,omitempty"`
 }
 
 // CarriedInstance is an instance of a Fleet.
@@ -99,6 +101,8 @@ type CarriedInstance struct {
 	// are not known to the fleet (yet).
 	Reported  bool     `json:"reported,omitempty"`
 	Strangers []string `json:"strangers,omitempty"`
+	// Brief: what ended last on it was short.
+	Brief bool `json:"brief,omitempty"`
 	// Telling are the IDs of the containers whose exits its latest report was about:
 	// their outcomes may be on their way.
 	Telling []string `json:"telling,omitempty"`

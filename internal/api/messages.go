@@ -58,6 +58,9 @@ type Assignment struct {
 	Share float64 `json:"share"`
 	// Adopted marks a container that was found on the instance.
 	Adopted bool `json:"adopted,omitempty"`
+	// After are attempts on the instance, as OnInstance names them: this one begins when one
+	// of them has ended. Empty: at once.
+	After []string `json:"after,omitempty"`
 }
 
 // OnInstance is what the runner calls the attempt. It starts a name once, so that the
@@ -96,6 +99,8 @@ type Orders struct {
 	Resume []Assignment `json:"resume,omitempty"`
 	// Kill are attempts to end, as Assignment.OnInstance names them.
 	Kill []string `json:"kill,omitempty"`
+	// Revoke are attempts that must not begin if they have not, named in the same way.
+	Revoke []string `json:"revoke,omitempty"`
 	// Leave asks the instance to go if nothing runs on it, without waiting for its
 	// idle timeout, and says why.
 	Leave string `json:"leave,omitempty"`
@@ -158,7 +163,7 @@ type Ended struct {
 type EndKind string
 
 // The ends of an attempt. After all but Exited and Unwanted the container is tried
-// again, as long as it has attempts left.
+// again, as long as it has attempts left; one that was Revoked has not used one up.
 const (
 	Exited      EndKind = "exited"       // has a result, which the Container was told
 	StartFailed EndKind = "start failed" // the instance could not start it
@@ -166,6 +171,7 @@ const (
 	Unkillable  EndKind = "unkillable"   // given up; its instance goes
 	Preempted   EndKind = "preempted"    // ended by drover: its provider takes the instance
 	Unwanted    EndKind = "unwanted"     // its workflow has closed; nothing was started
+	Revoked     EndKind = "revoked"      // it had not begun, and will not
 )
 
 // Outcome is the end of a container, told to its workflow. One of Result, Cancelled, Failed
