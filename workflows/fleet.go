@@ -101,8 +101,8 @@ type member struct {
 	// is Next.
 	after   []string
 	revoked bool // so says an order
-	at       int  // its index in the world that was decided on; -1: none
-	place    int  // its index in the fleet's list
+	at      int  // its index in the world that was decided on; -1: none
+	place   int  // its index in the fleet's list
 }
 
 // machine is an instance as the fleet sees it.

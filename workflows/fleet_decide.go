@@ -173,6 +173,7 @@ func (f *fleet) bind(ctx workflow.Context, c *member, m *machine) {
 	c.highest++
 	c.attempt = c.highest
 	c.used++
+	c.revoked = false
 	m.containers++
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"go.temporal.io/sdk/workflow"
@@ -143,7 +144,7 @@ func (f *fleet) describe(c *member) api.ContainerState {
 		WorkflowID: c.workflow, Attempt: c.attempt,
 	}
 	switch {
-	case c.Next:
+	case c.Next && !c.cancel:
 		s.State, s.After, s.StartedAt = api.ContainerAssigned, c.after, api.Time{}
 		s.Status = fmt.Sprintf("next on %s: begins when %s ends", c.Instance, oneOf(c.after))
 	case c.Binding == schedule.Running && c.cancel:
@@ -217,7 +218,7 @@ func (f *fleet) unpack(carried api.FleetCarried) {
 		c := &member{
 			Container: schedule.Container{ID: p.ID, Shape: p.Shape, Priority: p.Priority, Order: p.Order, Instance: p.Instance,
 				Since: fromMilliseconds(p.SentMS)},
-			attempts:  p.Attempts, attempt: p.Attempt, used: p.Used, highest: p.Highest, queuedAt: fromMilliseconds(p.QueuedMS),
+			attempts: p.Attempts, attempt: p.Attempt, used: p.Used, highest: p.Highest, queuedAt: fromMilliseconds(p.QueuedMS),
 			label: p.Label, workflow: p.Workflow, cancel: p.Cancel, at: -1,
 			again: f.isOlder(fromMilliseconds(p.QueuedMS)),
 		}

@@ -105,7 +105,7 @@ func (f *fleet) synced(ctx workflow.Context, result api.SyncResult) {
 		f.news = true
 		for _, c := range f.on(m) {
 			if c.Binding == schedule.Running {
-				f.ended(m, api.Ended{Container: c.ID, Attempt: c.attempt, How: api.Lost, Detail: "the instance and its workflow are gone"})
+				f.ended(ctx, m, api.Ended{Container: c.ID, Attempt: c.attempt, How: api.Lost, Detail: "the instance and its workflow are gone"})
 			}
 		}
 		f.removeInstance(m)
