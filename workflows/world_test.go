@@ -74,6 +74,7 @@ func newWorld(t *testing.T) *world {
 		api.CreateInstanceActivity: w.createInstance, api.AwaitAddressActivity: w.awaitAddress,
 		api.BootProbeActivity: w.probeBoot, api.CopyRunnerActivity: w.copyRunner, api.RunProbeActivity: w.probeRun,
 		api.WatchActivity: w.watchInstance, api.RunContainerActivity: w.runContainer, api.KillContainerActivity: w.killContainer,
+		api.RevokeContainerActivity: w.revokeContainer,
 		api.DestroyInstanceActivity: w.destroyInstance, api.TagInstanceActivity: w.tag, api.ExplainBootActivity: w.explain,
 		api.PrepareFleetActivity: w.prepare, api.SyncFleetActivity: w.sync, api.RecallActivity: w.recall, api.DeliverActivity: w.deliver, api.SubmitActivity: w.submit, api.AskStatusActivity: w.ask,
 	} {
@@ -158,6 +159,11 @@ func (w *world) killContainer(_ context.Context, in api.KillInput) (bool, error)
 		return w.kill(in)
 	}
 	return true, nil
+}
+
+func (w *world) revokeContainer(_ context.Context, in api.RevokeInput) error {
+	w.note("revoke " + in.Assignment.Container)
+	return nil
 }
 
 func (w *world) destroyInstance(ctx context.Context, _ api.DestroyInput) error {

@@ -53,6 +53,7 @@ func (p *planner) lookAhead(order []entry) {
 			}
 		}
 		p.d.Ahead = append(p.d.Ahead, ahead)
+		p.wakeAt(p.w.Now.Add(Brief))
 	}
 }
 
@@ -68,14 +69,18 @@ func (p *planner) yieldsTo(s seat, shape int) func(index int32) bool {
 // seats returns the instances that can be sent a container ahead, in standing order.
 func (p *planner) seats() []seat {
 	heirs := map[int32][]int32{}
+	add := func(s, index int32) {
+		if s >= 0 && p.takesNext(s) && p.w.Instances[p.slots[s].instance].Brief {
+			heirs[s] = append(heirs[s], index)
+		}
+	}
 	for i := range p.w.Containers {
-		c := &p.w.Containers[i]
-		if c.Binding != Running || c.Next || p.w.Now.Sub(c.Since) >= Brief {
-			continue
+		if c := &p.w.Containers[i]; c.Binding == Running && !c.Next && p.w.Now.Sub(c.Since) < Brief {
+			add(p.slotNamed(c.Instance), int32(i))
 		}
-		if s := p.slotNamed(c.Instance); s >= 0 && p.takesNext(s) && p.w.Instances[p.slots[s].instance].Brief {
-			heirs[s] = append(heirs[s], int32(i))
-		}
+	}
+	for _, c := range p.chosen {
+		add(c.slot, c.index)
 	}
 	for _, i := range p.next {
 		delete(heirs, p.slotNamed(p.w.Containers[i].Instance))
@@ -92,7 +97,7 @@ func (p *planner) seats() []seat {
 // takesNext reports whether a container may begin on the slot in the place of another: one
 // that is to become empty is so for the first that waits.
 func (p *planner) takesNext(s int32) bool {
-	return p.slots[s].up && (p.slots[s].open || s == p.emptying)
+	return p.slots[s].up && p.slots[s].instance >= 0 && (p.slots[s].open || s == p.emptying)
 }
 
 // callBack calls back what was sent ahead and has waited for too long, would find room now,

@@ -20,10 +20,10 @@ func TestAhead(t *testing.T) {
 		w    *world
 		want string
 	}{
-		"the first in the queue is sent ahead":    {full().short().queue(two, "b c"), "b on a after x"},
-		"by priority":                             {full().short().queue(two, "b").urgent(1, two, "c"), "c on a after x"},
+		"the first in the queue is sent ahead":    {full().short().queue(two, "b c"), "b on a after x, wake 12:00:05"},
+		"by priority":                             {full().short().queue(two, "b").urgent(1, two, "c"), "c on a after x, wake 12:00:05"},
 		"not where one before it needs more room": {pair().short().queue(two, "b").queue(one, "c"), ""},
-		"after any of several":                    {pair().short().queue(one, "b"), "b on a after x or y"},
+		"after any of several":                    {pair().short().queue(one, "b"), "b on a after x or y, wake 12:00:05"},
 		"not one that is on hold":                 {full().short().urgent(-1, two, "b"), ""},
 		"not where the last one was long":         {full().queue(two, "b"), ""},
 		"not where one runs for long": {func() *world {
@@ -33,7 +33,7 @@ func TestAhead(t *testing.T) {
 		}(), ""},
 		"one at a time":                           {full().short().next("a", two, "n", time.Second, 0).queue(two, "b"), "wake 12:00:04"},
 		"not where an instance can be bought":     {full().short().limits(func(l *Limits) { l.MaxInstances = 2 }).queue(two, "b"), "b awaits new 0, create small"},
-		"not on one that takes nothing new":       {full().short().add(Leaving, "small", "z").limits(func(l *Limits) { l.MaxInstances = 2 }).queue(two, "b"), "b on a after x"},
+		"not on one that takes nothing new":       {full().short().add(Leaving, "small", "z").limits(func(l *Limits) { l.MaxInstances = 2 }).queue(two, "b"), "b on a after x, wake 12:00:05"},
 		"called back when it has waited for long": {full().short().next("a", two, "n", Brief, 0), "call back n"},
 		"called back when there is room":          {full().short().limits(func(l *Limits) { l.MaxInstances = 2 }).up("small", "b").next("a", two, "n", time.Second, 0), "call back n"},
 		"only as many as there is room for": {fleet().limits(func(l *Limits) { l.MaxInstances = 3 }).up("small", "a", "b", "c").runs("a", two, "x").runs("b", two, "y").short().
@@ -83,7 +83,7 @@ func (l *ledger) checkAhead() {
 				break
 			}
 			require.False(l.t, l.place[c] < 0 && !sent[c] && l.w.Containers[c].Priority >= 0 && l.allowed(c, l.types[on]) &&
-				slices.ContainsFunc(l.w.Containers, func(x Container) bool { return l.canFollowOne(c, &x, s.Instance) }),
+				slices.ContainsFunc(s.After, func(after int) bool { return l.canFollow(c, after, s.Instance) }),
 				"%s is overtaken", l.w.Containers[c].ID)
 		}
 	}
@@ -92,13 +92,11 @@ func (l *ledger) checkAhead() {
 	}
 }
 
+// canFollow reports whether a container fits into the room of one that is short, and runs on
+// that instance or is placed there now.
 func (l *ledger) canFollow(c, after int, on string) bool {
-	return l.canFollowOne(c, &l.w.Containers[after], on)
-}
-
-// canFollowOne reports whether a container fits into the room of one that is short, and
-// runs on that instance.
-func (l *ledger) canFollowOne(c int, after *Container, on string) bool {
-	return after.Binding == Running && !after.Next && after.Instance == on && l.w.Now.Sub(after.Since) < Brief &&
-		l.w.Shapes[l.w.Containers[c].Shape].within(&l.w.Shapes[after.Shape].Resources)
+	a := &l.w.Containers[after]
+	runs := a.Binding == Running && !a.Next && a.Instance == on && l.w.Now.Sub(a.Since) < Brief
+	return (runs || l.place[after] >= 0 && l.place[after] == l.instance(on)) &&
+		l.w.Shapes[l.w.Containers[c].Shape].within(&l.w.Shapes[a.Shape].Resources)
 }
