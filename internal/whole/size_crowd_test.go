@@ -31,8 +31,15 @@ type crowd struct {
 	log  *os.File      // one line for each thing that happens to a container
 	full chan struct{} // closed when as many run as there is room for; until then none ends
 
-	mu    sync.Mutex
-	begun map[string]chan struct{} // attempts of containers; closed when one is to be killed
+	mu       sync.Mutex
+	attempts map[string]*attempt // by the runner's name
+}
+
+// attempt is one of a container.
+type attempt struct {
+	begun  bool
+	killed chan struct{} // closed when it is to be killed, or must not begin
+	ended  chan struct{} // closed when it has
 }
 
 // runIfCrowd is the program of a crowd, if the test's program was started as one.
@@ -72,7 +79,7 @@ func runCrowd(address, dir string) error {
 	if err != nil {
 		return err
 	}
-	c := &crowd{Activities: activities.New(connection, dir), log: log, full: make(chan struct{}), begun: map[string]chan struct{}{}}
+	c := &crowd{Activities: activities.New(connection, dir), log: log, full: make(chan struct{}), attempts: map[string]*attempt{}}
 	w := worker.New(connection, api.DefaultTaskQueue, worker.Options{
 		MaxConcurrentActivityExecutionSize: 20000, MaxConcurrentLocalActivityExecutionSize: 2000,
 		MaxConcurrentActivityTaskPollers: 8, MaxConcurrentWorkflowTaskPollers: 8, MaxConcurrentWorkflowTaskExecutionSize: 100,
@@ -129,6 +136,7 @@ func (c *crowd) register(w worker.Worker) {
 		},
 		api.RunContainerActivity:    c.run,
 		api.KillContainerActivity:   c.kill,
+		api.RevokeContainerActivity: c.revoke,
 		api.DeliverActivity:         c.deliver,
 		api.TagInstanceActivity:     func(context.Context, api.TagInput) error { return nil },
 		api.DestroyInstanceActivity: func(context.Context, api.DestroyInput) error { return nil },
@@ -199,9 +207,9 @@ func (c *crowd) run(ctx context.Context, in api.RunContainerInput) (api.RunConta
 	if err != nil {
 		return api.RunContainerResult{}, err
 	}
-	killed := c.begin(name)
 	lasting, cancel := context.WithCancel(ctx)
 	defer cancel()
+	killed := c.attempt(name).killed
 	go func() {
 		select {
 		case <-killed:
@@ -209,11 +217,16 @@ func (c *crowd) run(ctx context.Context, in api.RunContainerInput) (api.RunConta
 		case <-lasting.Done():
 		}
 	}()
-	err = lastsUntil(lasting, c.full, d)
+	if err = lastsUntil(lasting, c.turn(lasting, in.Assignment.After), 0); ctx.Err() == nil && !c.begins(name) {
+		return api.RunContainerResult{How: api.Revoked}, nil
+	}
+	if err == nil {
+		err = lastsUntil(lasting, c.full, d)
+	}
 	if ctx.Err() != nil {
 		return api.RunContainerResult{}, ctx.Err() // it runs on, and another call finds it
 	}
-	c.note("ends", name)
+	c.ends(name)
 	result := api.RunContainerResult{How: api.Exited, StartedAt: began, FinishedAt: time.Now()}
 	if err != nil {
 		result.ExitCode = 143
@@ -221,18 +234,56 @@ func (c *crowd) run(ctx context.Context, in api.RunContainerInput) (api.RunConta
 	return result, nil
 }
 
-// begin starts an attempt of a container, once, and returns what is closed when it is to
-// be killed.
-func (c *crowd) begin(name string) <-chan struct{} {
+// attempt returns what is known of an attempt.
+func (c *crowd) attempt(name string) *attempt {
 	c.mu.Lock()
-	killed := c.begun[name]
-	if killed == nil {
-		defer c.note("begins", name)
-		killed = make(chan struct{})
-		c.begun[name] = killed
+	defer c.mu.Unlock()
+	if c.attempts[name] == nil {
+		c.attempts[name] = &attempt{killed: make(chan struct{}), ended: make(chan struct{})}
 	}
-	c.mu.Unlock()
-	return killed
+	return c.attempts[name]
+}
+
+// turn returns what is closed when one of the attempts has ended. None: at once.
+func (c *crowd) turn(ctx context.Context, after []string) <-chan struct{} {
+	turn := make(chan struct{})
+	var once sync.Once
+	for _, name := range after {
+		go func() {
+			select {
+			case <-c.attempt(name).ended:
+				once.Do(func() { close(turn) })
+			case <-ctx.Done():
+			}
+		}()
+	}
+	if len(after) == 0 {
+		close(turn)
+	}
+	return turn
+}
+
+// begins reports whether an attempt begins, or has begun; it does not when it was killed
+// before.
+func (c *crowd) begins(name string) bool {
+	a := c.attempt(name)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	select {
+	case <-a.killed:
+	default:
+		if !a.begun {
+			fmt.Fprintln(c.log, "begins", name)
+		}
+		a.begun = true
+	}
+	return a.begun
+}
+
+// ends ends an attempt.
+func (c *crowd) ends(name string) {
+	c.note("ends", name)
+	close(c.attempt(name).ended)
 }
 
 // isPlaced asks the fleet whether it has placed the attempt here.
@@ -258,18 +309,27 @@ func (c *crowd) isPlaced(ctx context.Context, in api.RunContainerInput) (bool, e
 
 // kill ends a container. Like a real one, one that has not begun never will.
 func (c *crowd) kill(_ context.Context, in api.KillInput) (bool, error) {
+	c.stop(in.Assignment, true)
+	return true, nil
+}
+
+// revoke keeps a container from beginning.
+func (c *crowd) revoke(_ context.Context, in api.RevokeInput) error {
+	c.stop(in.Assignment, false)
+	return nil
+}
+
+func (c *crowd) stop(assignment api.Assignment, evenIfBegun bool) {
+	a := c.attempt(assignment.OnInstance())
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	name := in.Assignment.OnInstance()
-	if c.begun[name] == nil {
-		c.begun[name] = make(chan struct{})
-	}
 	select {
-	case <-c.begun[name]:
+	case <-a.killed:
 	default:
-		close(c.begun[name])
+		if evenIfBegun || !a.begun {
+			close(a.killed)
+		}
 	}
-	return true, nil
 }
 
 // deliver delivers, and writes down which containers are told what.
