@@ -11,6 +11,8 @@
 //	    record.json          the spec, when it was recorded, the supervisor's process ID
 //	    lock                 held by the supervisor for as long as it lives
 //	    held                 held by the processes of the container
+//	    waiting              a named pipe, there until a container that waits for others begins
+//	    revoked              what waiting becomes when the container is revoked before that
 //	    output, tail         what the container wrote (see output.go)
 //	    work/                where the container runs; removed when it has ended
 //	    .result              space set aside, so that a full disk cannot lose the result
