@@ -127,6 +127,26 @@ func TestAContainerBeginsAtOnceAfterWhatHasEnded(t *testing.T) {
 	h.attached(shell("true"), "ended", "--after", "runs") // on record: not looked at
 }
 
+func TestAContainerAfterWhatCannotBeLookedAt(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	gate, open := h.gate("gate")
+	h.ok(shell("cat "+gate), "start", "a")
+	noRecord := store{h.root}.record("x").dir
+	require.NoError(t, os.WriteFile(noRecord, nil, 0o600))
+	end := h.attach(shell("echo out"), "c", "--after", "x", "--after", "a")
+	out, res := h.attached(shell("echo out"), "never", "--after", "x")
+	assert.Empty(t, out)
+	assert.Equal(t, ExitUnknown, res.ExitCode)
+	assert.Equal(t, "cannot tell when the containers before it end: open "+noRecord+"/lock: not a directory", res.Error)
+	h.ok("", "revoke", "never")
+	assert.Equal(t, res, h.wait("never"))
+	open()
+	out, _ = end()
+	assert.Equal(t, "out\n", out, "the other one is enough")
+	require.NoError(t, os.Remove(noRecord))
+}
+
 // chain puts containers on record each of which waits for the one before, has the first
 // end, and returns their results.
 func (h *host) chain(n int, spec func(i int) string) []Result {
