@@ -21,6 +21,10 @@
 // The directory of an ID, once there, never goes away: `forget` empties it but for
 // the result, and so a late second `start` of the same ID finds it taken.
 //
+// A container that is put on record after others has its supervisor at once, which waits
+// until one of them has ended and then begins, unless the container was revoked before
+// (see after.go).
+//
 // The package is for Linux only, and imports as little as it can: the binary starts
 // in milliseconds.
 package runner
