@@ -30,6 +30,8 @@ func TestCallsThatMakeNoSense(t *testing.T) {
 		{"nothing", "", nil},
 		{"unknown call", "", []string{"execute", "c"}},
 		{"bad ID to forget", valid, []string{"run", "c", "--forget", "../up"}},
+		{"bad ID to wait for", valid, []string{"run", "c", "--after", "x y"}},
+		{"itself to wait for", valid, []string{"run", "c", "--after", "c"}},
 		{"no ID", "", []string{"wait"}},
 		{"two IDs", "", []string{"wait", "a", "b"}},
 		{"an ID for list", "", []string{"list", "a"}},

@@ -142,12 +142,9 @@ func fillWith(dir string, m meta) error {
 }
 
 // fence records a container that never started as ended, so that it cannot start any
-// more. It returns errTaken when the container is on record.
-func (s store) fence(id string) error {
-	now := time.Now().UTC()
-	res := storedResult{NeverStarted: true, Result: Result{ExitCode: ExitUnknown,
-		StartedAt: now, FinishedAt: now, Error: "killed before it started"}}
-	data, err := json.Marshal(res)
+// more; why says what ended it. It returns errTaken when the container is on record.
+func (s store) fence(id string, why Result) error {
+	data, err := json.Marshal(notBegun(why))
 	if err != nil {
 		return err
 	}

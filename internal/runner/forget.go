@@ -29,7 +29,7 @@ func (s store) forget(id string) error {
 	case ended:
 	}
 	// The output first: from then on `logs` says that it is gone, not that it is short.
-	for _, name := range []string{outputFile, tailFile, metaFile, heldFile, panicFile, cidFile, reservedFile, lockFile} {
+	for _, name := range []string{outputFile, tailFile, waitingFile, revokedFile, metaFile, heldFile, panicFile, cidFile, reservedFile, lockFile} {
 		if err := os.Remove(rec.path(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}

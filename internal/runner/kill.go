@@ -33,10 +33,17 @@ func parseSignal(name string) (unix.Signal, error) {
 
 // kill signals all processes of a container once, and tells whether it still runs a
 // moment later. A container that has never started will not: its ID is taken from now on.
+// Nor will one that waits for others.
 func (s store) kill(id string, sig unix.Signal) (runs bool, err error) {
 	rec := s.record(id)
-	if err := s.fenceUnlessKnown(rec); err != nil {
+	if err := s.fenceUnlessKnown(rec, Result{Error: "killed before it started"}); err != nil {
 		return true, err
+	}
+	if never, err := rec.revoke(); err != nil {
+		return true, err
+	} else if never {
+		_, err = s.wait(id)
+		return false, err
 	}
 	watch := newWatcher(rec, nil)
 	defer watch.close()
@@ -73,13 +80,14 @@ func (s store) kill(id string, sig unix.Signal) (runs bool, err error) {
 	}
 }
 
-// fenceUnlessKnown sees to it that the container is on record.
-func (s store) fenceUnlessKnown(rec record) error {
+// fenceUnlessKnown sees to it that the container is on record; if it was not, with why as
+// its result.
+func (s store) fenceUnlessKnown(rec record, why Result) error {
 	state, err := rec.state()
 	if err != nil || state != unknown {
 		return err
 	}
-	if err := s.fence(rec.id); !errors.Is(err, errTaken) {
+	if err := s.fence(rec.id, why); !errors.Is(err, errTaken) {
 		return err
 	}
 	return nil // it has started in between

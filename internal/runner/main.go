@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -16,14 +17,14 @@ import (
 // What the runner's exit status says.
 const (
 	ExitOK          = 0
-	ExitFailed      = 1 // the call failed, with one line on stderr; kill: the container still runs
+	ExitFailed      = 1 // the call failed, with one line on stderr; kill: the container still runs; revoke: it has begun
 	ExitUsage       = 2 // the call makes no sense, and nothing was done; with one line on stderr
 	ExitNoContainer = 4 // there is no such container, or (logs) its output has been forgotten
 	directoryEnv    = "DROVER_RUNNER_DIRECTORY"
 	maxSpec         = 16 << 20
 	contractVersion = 1
 	noID            = " is no container ID; allowed: up to 128 of A-Z a-z 0-9 . _ ~ - that begin with a letter or digit"
-	usageLine       = "usage: runner [--directory DIR] version | list | start ID | wait ID | logs ID [--follow] [--offset BYTES] | run ID [--offset BYTES] [--forget ID] | kill ID [--signal TERM] | forget ID"
+	usageLine       = "usage: runner [--directory DIR] version | list | start ID | wait ID | logs ID [--follow] [--offset BYTES] | run ID [--offset BYTES] [--forget ID] [--after ID] | revoke ID | kill ID [--signal TERM] | forget ID"
 )
 
 // errStillRuns: kill has signalled the container, and it runs on.
@@ -61,7 +62,7 @@ func Main(args []string, stdin io.Reader, stdout, stderr *os.File) int {
 type call struct {
 	directory, name, id string
 	follow              bool
-	forget              []string
+	forget, after       []string
 	offset              int64
 	signal              unix.Signal
 }
@@ -72,7 +73,8 @@ var calls = map[string]struct {
 	options string
 }{
 	"version": {}, "list": {}, "start": {takesID: true}, "wait": {takesID: true}, "forget": {takesID: true},
-	"logs": {true, "--follow --offset"}, "run": {true, "--offset --forget"}, "kill": {true, "--signal"}, superviseCall: {takesID: true},
+	"logs": {true, "--follow --offset"}, "run": {true, "--offset --forget --after"}, "revoke": {takesID: true},
+	"kill": {true, "--signal"}, superviseCall: {true, "--after"},
 }
 
 func parseCall(args []string) (call, error) {
@@ -137,6 +139,10 @@ func (c *call) set(name, value string) (err error) {
 		if c.forget = append(c.forget, value); !validID.MatchString(value) {
 			return usagef("--forget %q%s", value, noID)
 		}
+	case "--after":
+		if c.after = append(c.after, value); !validID.MatchString(value) {
+			return usagef("--after %q%s", value, noID)
+		}
 	default:
 		return usagef("%s takes no value", name)
 	}
@@ -164,6 +170,9 @@ func (c *call) setWords(words []string) error {
 	c.id = words[1]
 	if !validID.MatchString(c.id) {
 		return usagef("%q%s", c.id, noID)
+	}
+	if slices.Contains(c.after, c.id) {
+		return usagef("--after %q is the container itself; allowed: the IDs of others", c.id)
 	}
 	return nil
 }
@@ -223,9 +232,11 @@ func (s store) do(c call, stdin io.Reader, stdout, stderr *os.File) error {
 		}
 		return s.start(c.id, spec)
 	case superviseCall:
-		return s.supervise(c.id, stdin)
+		return s.supervise(c.id, c.after, stdin)
 	case "run":
 		return s.runAttached(c, stdin, stdout, stderr)
+	case "revoke":
+		return s.revoke(c.id)
 	case "wait":
 		return waitAndPrint(s, c.id, stdout)
 	case "logs":

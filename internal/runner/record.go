@@ -53,7 +53,9 @@ func (r record) path(name string) string { return filepath.Join(r.dir, name) }
 type meta struct {
 	Spec       Spec      `json:"spec"`
 	CreatedAt  time.Time `json:"created_at"`
-	Supervisor int       `json:"supervisor"` // its process ID; means nothing unless the lock is held
+	Supervisor int       `json:"supervisor"`      // its process ID; means nothing unless the lock is held
+	After      []string  `json:"after,omitempty"` // it begins when one of these has ended
+	Boot       string    `json:"boot,omitempty"`  // the boot ID, when After is not empty
 }
 
 func (r record) meta() (meta, error) {
@@ -102,8 +104,10 @@ func (r record) state() (state, error) {
 	return lost, nil
 }
 
-func (r record) hasResult() (bool, error) {
-	_, err := os.Lstat(r.path(resultFile))
+func (r record) hasResult() (bool, error) { return r.has(resultFile) }
+
+func (r record) has(name string) (bool, error) {
+	_, err := os.Lstat(r.path(name))
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
@@ -127,6 +131,10 @@ func (r record) settleLocked() error {
 	if left, err := r.hasLeftovers(); left || err != nil {
 		return err
 	}
+	decided, fateErr := r.fate()
+	if decided != begins {
+		return r.writeResult(notBegun(whyNotBegun(decided)))
+	}
 	now := time.Now().UTC()
 	res := storedResult{Result: Result{ExitCode: ExitUnknown, StartedAt: now, FinishedAt: now,
 		Error: "the supervisor of this container died; how the container ended is not known"}}
@@ -135,7 +143,7 @@ func (r record) settleLocked() error {
 		res.StartedAt = m.CreatedAt
 		err = removeFromEngine(r, m.Spec)
 	}
-	if err != nil {
+	if err := errors.Join(fateErr, err); err != nil {
 		res.Error += " (" + err.Error() + ")"
 	}
 	return r.writeResult(res)

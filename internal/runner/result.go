@@ -28,6 +28,8 @@ type Result struct {
 	// Error says what kept the container from ending by itself: that it timed out, that
 	// it could not be started, that its supervisor died. Empty otherwise.
 	Error string `json:"error"`
+	// Revoked: it was revoked before it began.
+	Revoked bool `json:"revoked,omitempty"`
 }
 
 // storedResult is result.json.

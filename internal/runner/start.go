@@ -27,23 +27,24 @@ const (
 
 // start has a container started, unless it is on record already.
 func (s store) start(id string, spec []byte) error {
-	bell, err := s.launch(id, spec)
+	bell, err := s.launch(id, spec, nil)
 	if err != nil || bell == nil {
 		return err
 	}
 	return bell.Close()
 }
 
-// launch is start, and returns the reading end of the bell of the supervisor that it has
+// launch is start of a container that waits for one of others to end, if there are any. It
+// returns the reading end of the bell of the supervisor that it has
 // started, or nil when the container was on record already.
-func (s store) launch(id string, spec []byte) (*os.File, error) {
+func (s store) launch(id string, spec []byte, after []string) (*os.File, error) {
 	if state, err := s.record(id).state(); err != nil {
 		return nil, err
 	} else if state != unknown {
 		return nil, syncDir(s.containers())
 	}
 	complain(s.sweep(time.Now()))
-	report, bell, err := s.spawnSupervisor(id, spec)
+	report, bell, err := s.spawnSupervisor(id, spec, after)
 	switch {
 	case err != nil:
 		err = fmt.Errorf("supervisor: %w", err)
@@ -63,7 +64,7 @@ func (s store) launch(id string, spec []byte) (*os.File, error) {
 
 // spawnSupervisor starts a supervisor that outlives this process and its session, and
 // returns what it reports, and what it reports with.
-func (s store) spawnSupervisor(id string, spec []byte) (string, *os.File, error) {
+func (s store) spawnSupervisor(id string, spec []byte, after []string) (string, *os.File, error) {
 	if err := closeOnExec(); err != nil {
 		return "", nil, err
 	}
@@ -81,7 +82,11 @@ func (s store) spawnSupervisor(id string, spec []byte) (string, *os.File, error)
 		return "", reportR, err
 	}
 	defer release(null)
-	p, err := os.StartProcess("/proc/self/exe", []string{os.Args[0], "--directory", s.root, superviseCall, id},
+	args := []string{os.Args[0], "--directory", s.root, superviseCall, id}
+	for _, other := range after {
+		args = append(args, "--after", other)
+	}
+	p, err := os.StartProcess("/proc/self/exe", args,
 		&os.ProcAttr{Dir: "/", Env: os.Environ(), Files: []*os.File{specR, null, null, reportW},
 			Sys: &syscall.SysProcAttr{Setsid: true}})
 	if err := errors.Join(err, specR.Close(), reportW.Close()); err != nil {
@@ -119,14 +124,14 @@ func closeOnExec() error {
 }
 
 // supervise is the life of a supervisor process.
-func (s store) supervise(id string, stdin io.Reader) error {
+func (s store) supervise(id string, after []string, stdin io.Reader) error {
 	report := os.NewFile(reportFD, "report")
 	defer release(report)
 	// An end of the session or of the machine is for the container to notice; this
 	// process has its result to record. (Caught, not ignored: that would be inherited.)
 	signal.Notify(make(chan os.Signal, 1), unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGTERM,
 		unix.SIGPIPE, unix.SIGALRM, unix.SIGUSR1, unix.SIGUSR2, unix.SIGTSTP, unix.SIGTTIN, unix.SIGTTOU)
-	sup, lock, err := s.commit(id, stdin)
+	sup, lock, err := s.commit(id, after, stdin)
 	if lock == nil {
 		if errors.Is(err, errTaken) {
 			_, err = fmt.Fprintln(report, reportTaken)
@@ -148,11 +153,11 @@ func (s store) supervise(id string, stdin io.Reader) error {
 	// Whether anyone still listens does not matter: the container is on record.
 	_, _ = fmt.Fprintln(report, reportStarted)
 	sup.bell = newBell(report)
-	return sup.finish(sup.run(), lock)
+	return sup.finish(sup.runInTurn(s), lock)
 }
 
 // commit reads the spec and puts the container on record.
-func (s store) commit(id string, stdin io.Reader) (*supervisor, *os.File, error) {
+func (s store) commit(id string, after []string, stdin io.Reader) (*supervisor, *os.File, error) {
 	data, err := io.ReadAll(stdin)
 	if err != nil {
 		return nil, nil, err
@@ -163,7 +168,10 @@ func (s store) commit(id string, stdin io.Reader) (*supervisor, *os.File, error)
 	}
 	sup := &supervisor{rec: s.record(id), spec: spec}
 	lock, err := s.create(id, func(dir string) error {
-		m := meta{Spec: spec, CreatedAt: time.Now().UTC(), Supervisor: os.Getpid()}
+		m := meta{Spec: spec, CreatedAt: time.Now().UTC(), Supervisor: os.Getpid(), After: after}
+		if sup.turn, err = takeTurn(dir, &m); err != nil {
+			return err
+		}
 		if err := fillStart(dir, m); err != nil {
 			return err
 		}

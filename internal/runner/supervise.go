@@ -32,6 +32,7 @@ type supervisor struct {
 	spec     Spec
 	out      *output
 	bell     *bell
+	turn     turn
 	timedOut atomic.Bool
 }
 

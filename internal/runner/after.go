@@ -1,0 +1,265 @@
+package runner
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// A container that is put on record after others waits for its turn: it begins when one of
+// them has ended. Whether it begins or is revoked is decided by what becomes of one name in
+// its record, `waiting`: its supervisor removes it to begin, and whoever revokes the
+// container renames it to `revoked`. Only one of the two can succeed.
+const (
+	waitingFile = "waiting"
+	revokedFile = "revoked"
+	bootIDPath  = "/proc/sys/kernel/random/boot_id"
+)
+
+// fate is what is decided about the beginning of a container that is on record.
+type fate int
+
+const (
+	begins  fate = iota // it has begun, or may have; so has any that does not wait
+	waits               // nothing is decided
+	revoked             // it never will
+)
+
+// fate looks at the record. What it says is true for good, unless it is waits; with an error it
+// is begins.
+func (r record) fate() (fate, error) {
+	// In this order: the name goes from the first to the second.
+	there, err := r.has(waitingFile)
+	if err != nil {
+		return begins, err
+	}
+	if !there {
+		there, err = r.has(revokedFile)
+		if there {
+			return revoked, nil
+		}
+		return begins, err
+	}
+	m, err := r.meta()
+	if errors.Is(err, fs.ErrNotExist) {
+		return begins, nil // it was forgotten meanwhile; its result tells
+	}
+	if err != nil {
+		return begins, err
+	}
+	// The name's removal is not synced, since that would keep the container waiting: a
+	// power cut may bring the name of one that has begun back.
+	boot, err := bootID()
+	if err != nil || m.Boot != boot {
+		return begins, err
+	}
+	return waits, nil
+}
+
+// bootID names the time since this machine was started.
+func bootID() (string, error) {
+	data, err := os.ReadFile(bootIDPath)
+	return strings.TrimSpace(string(data)), err
+}
+
+// revoke keeps a container on record from beginning; false when it was too late for that.
+// When it was not, the container has a result in a moment.
+func (r record) revoke() (bool, error) {
+	for {
+		now, err := r.fate()
+		if err != nil || now == begins {
+			return false, err
+		}
+		if now == revoked {
+			return true, r.wakeRevoked()
+		}
+		err = os.Rename(r.path(waitingFile), r.path(revokedFile))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return false, err
+		}
+		atPoint("revoke/decided")
+	}
+}
+
+// wakeRevoked tells the supervisor of a revoked container, if there still is one.
+func (r record) wakeRevoked() error {
+	f, err := os.OpenFile(r.path(revokedFile), os.O_WRONLY|unix.O_NONBLOCK, 0)
+	if errors.Is(err, unix.ENXIO) || errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	_, err = f.Write([]byte{'.'})
+	if errors.Is(err, unix.EPIPE) {
+		err = nil
+	}
+	return errors.Join(err, f.Close())
+}
+
+// errBegun: it is too late to revoke the container.
+var errBegun = errors.New("the container has begun")
+
+// revoke sees to it that a container that has not begun never will, and returns when it has
+// a result; with errBegun when it has begun.
+func (s store) revoke(id string) error {
+	rec := s.record(id)
+	if err := s.fenceUnlessKnown(rec, whyNotBegun(revoked)); err != nil {
+		return err
+	}
+	never, err := rec.revoke()
+	if err != nil {
+		return err
+	}
+	if never {
+		_, err = s.wait(id)
+		return err
+	}
+	res, _, err := rec.result()
+	if err == nil && !res.NeverStarted {
+		err = errBegun
+	}
+	return err
+}
+
+// whyNotBegun says what kept a container from beginning whose supervisor has gone, or will.
+func whyNotBegun(decided fate) Result {
+	if decided == revoked {
+		return Result{Error: "revoked before it began", Revoked: true}
+	}
+	return Result{Error: "the supervisor of this container died before the container began"}
+}
+
+// notBegun is the result of a container that has not begun and will not.
+func notBegun(why Result) storedResult {
+	why.ExitCode = ExitUnknown
+	why.StartedAt = time.Now().UTC()
+	why.FinishedAt = why.StartedAt
+	return storedResult{Result: why, NeverStarted: true}
+}
+
+// turn is a container's waiting for others, as its supervisor sees it.
+type turn struct {
+	after []string // their IDs; none: it need not wait
+	wake  *os.File // the record's `waiting`, a named pipe, by which who revokes it says so
+}
+
+// takeTurn makes the turn of a container whose record is being made in dir.
+func takeTurn(dir string, m *meta) (t turn, err error) {
+	if len(m.After) == 0 {
+		return t, nil
+	}
+	if m.Boot, err = bootID(); err != nil {
+		return t, err
+	}
+	path := filepath.Join(dir, waitingFile)
+	if err := unix.Mkfifo(path, 0o600); err != nil {
+		return t, &fs.PathError{Op: "make named pipe", Path: path, Err: err}
+	}
+	// For writing, too: it does not come to an end when a writer closes it.
+	wake, err := os.OpenFile(path, os.O_RDWR|unix.O_NONBLOCK, 0)
+	return turn{after: m.After, wake: wake}, err
+}
+
+// runInTurn runs the container when its turn has come.
+func (s *supervisor) runInTurn(others store) storedResult {
+	if len(s.turn.after) > 0 {
+		now, err := s.awaitTurn(others)
+		if now != begins {
+			_, closeErr := s.out.close()
+			complain(closeErr) // nothing was written to it
+			if err != nil {
+				return notBegun(Result{Error: err.Error()})
+			}
+			return notBegun(whyNotBegun(now))
+		}
+	}
+	return s.run()
+}
+
+// awaitTurn blocks until the container begins or is revoked. It returns waits, with an
+// error, when neither can be.
+func (s *supervisor) awaitTurn(others store) (fate, error) {
+	over := make(chan struct{})
+	defer close(over)
+	defer release(s.turn.wake)
+	ended := make(chan error, len(s.turn.after))
+	for _, id := range s.turn.after {
+		go func() { ended <- others.record(id).awaitEnd(over) }()
+	}
+	woken := make(chan error, 1)
+	go func() { woken <- s.awaitRevoked() }()
+	atPoint("after/waiting")
+	var failed []error
+	for len(failed) < len(s.turn.after) {
+		select {
+		case err := <-woken:
+			if err == nil {
+				return revoked, nil
+			}
+			complain(err) // whether it was revoked is looked at when it is about to begin
+			woken = nil
+		case err := <-ended:
+			if err == nil {
+				return s.begin()
+			}
+			failed = append(failed, err)
+		}
+	}
+	return waits, fmt.Errorf("cannot tell when the containers before it end: %w", errors.Join(failed...))
+}
+
+// awaitRevoked blocks until the container is revoked, or what it is told by is closed.
+func (s *supervisor) awaitRevoked() error {
+	var told [16]byte
+	for {
+		if _, err := s.turn.wake.Read(told[:]); err != nil {
+			return err
+		}
+		if there, err := s.rec.has(revokedFile); there || err != nil {
+			return err
+		}
+	}
+}
+
+// begin decides that the container begins, unless it was revoked before.
+func (s *supervisor) begin() (fate, error) {
+	err := os.Remove(s.rec.path(waitingFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return revoked, nil
+	}
+	if err != nil {
+		return waits, err
+	}
+	atPoint("after/begun")
+	return begins, nil
+}
+
+// awaitEnd blocks until the container has ended, whatever became of its supervisor. It takes
+// no other lock than shared ones, for an instant each, and only when whoever held them has
+// let go for good. It stops looking when over is closed, if not before the next change.
+func (r record) awaitEnd(over <-chan struct{}) error {
+	for {
+		if err := awaitUnlocked(r.path(lockFile)); err != nil {
+			return err
+		}
+		select {
+		case <-over:
+			return nil
+		default:
+		}
+		state, err := r.state()
+		if err == nil && state == stale {
+			err = r.awaitLeftovers()
+		}
+		if err != nil || state == ended || state == lost || state == unknown {
+			return err
+		}
+	}
+}
