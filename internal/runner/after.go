@@ -244,6 +244,7 @@ func (s *supervisor) begin() (fate, error) {
 // awaitEnd blocks until the container has ended, whatever became of its supervisor. It takes
 // no other lock than shared ones, for an instant each, and only when whoever held them has
 // let go for good. It stops looking when over is closed, if not before the next change.
+// One that is not on record will be: a container that has ended stays there.
 func (r record) awaitEnd(over <-chan struct{}) error {
 	for {
 		if err := awaitUnlocked(r.path(lockFile)); err != nil {
@@ -255,11 +256,15 @@ func (r record) awaitEnd(over <-chan struct{}) error {
 		default:
 		}
 		state, err := r.state()
-		if err == nil && state == stale {
-			err = r.awaitLeftovers()
-		}
-		if err != nil || state == ended || state == lost || state == unknown {
+		switch {
+		case err != nil || state == ended || state == lost:
 			return err
+		case state == unknown: // its own call comes later than that of the one that waits
+			time.Sleep(launchInterval)
+		case state == stale:
+			if err := r.awaitLeftovers(); err != nil {
+				return err
+			}
 		}
 	}
 }

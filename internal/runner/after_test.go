@@ -71,7 +71,7 @@ func TestAContainerBeginsWhenTheFirstOfOthersHasEnded(t *testing.T) {
 	assert.Equal(t, "c\nquick\nslow\n", h.ok("", "list"))
 	h.ok(spec, "start", "c")
 	_, errs, code := h.call("", "forget", "c")
-	assert.Equal(t, ExitFailed, code)
+	assert.Equal(t, ExitBegun, code)
 	assert.Contains(t, errs, "still runs")
 	m, err := store{h.root}.record("c").meta()
 	require.NoError(t, err)
@@ -118,13 +118,30 @@ func TestAContainerBeginsAtOnceAfterWhatHasEnded(t *testing.T) {
 	h.attached(shell("true"), "forgotten")
 	h.ok("", "forget", "forgotten")
 	h.ok("", "kill", "fenced")
-	for _, other := range []string{"ended", "forgotten", "fenced", "never-here"} {
+	for _, other := range []string{"ended", "forgotten", "fenced"} {
 		out, res := h.attached(shell("echo out"), "c-"+other, "--after", "runs", "--after", other)
 		assert.Equal(t, "out\n", out)
 		assert.Empty(t, res.Error)
 	}
 	assert.Equal(t, "runs\n", h.ok("", "list"))
 	h.attached(shell("true"), "ended", "--after", "runs") // on record: not looked at
+}
+
+func TestAContainerWaitsForWhatIsNotOnRecordYet(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	gate, open := h.gate("gate")
+	end := h.attach(shell("echo out"), "c", "--after", "later")
+	never := h.attach(shell("echo out"), "never", "--after", "not-at-all")
+	h.ok(shell("cat "+gate), "start", "later")
+	assert.Equal(t, "c\nlater\nnever\n", h.ok("", "list"))
+	open()
+	out, res := end()
+	assert.Equal(t, "out\n", out)
+	follows(t, res, h.wait("later"))
+	h.ok("", "revoke", "never")
+	_, res = never()
+	assert.True(t, res.Revoked)
 }
 
 func TestAContainerAfterWhatCannotBeLookedAt(t *testing.T) {

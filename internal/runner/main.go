@@ -17,9 +17,10 @@ import (
 // What the runner's exit status says.
 const (
 	ExitOK          = 0
-	ExitFailed      = 1 // the call failed, with one line on stderr; kill: the container still runs; revoke: it has begun
+	ExitFailed      = 1 // the call failed, with one line on stderr; kill: the container still runs
 	ExitUsage       = 2 // the call makes no sense, and nothing was done; with one line on stderr
 	ExitNoContainer = 4 // there is no such container, or (logs) its output has been forgotten
+	ExitBegun       = 5 // revoke: the container has begun
 	directoryEnv    = "DROVER_RUNNER_DIRECTORY"
 	maxSpec         = 16 << 20
 	contractVersion = 1
@@ -52,6 +53,9 @@ func Main(args []string, stdin io.Reader, stdout, stderr *os.File) int {
 		return ExitUsage
 	}
 	fmt.Fprintln(stderr, "runner: "+clip(err.Error()))
+	if errors.Is(err, errBegun) {
+		return ExitBegun
+	}
 	if errors.Is(err, errUnknownID) || errors.Is(err, errForgotten) {
 		return ExitNoContainer
 	}

@@ -25,7 +25,7 @@ func revokedResult(t *testing.T, res Result) {
 func (h *host) tooLate(id string) {
 	h.t.Helper()
 	out, errs, code := h.call("", "revoke", id)
-	assert.Equal(h.t, ExitFailed, code)
+	assert.Equal(h.t, ExitBegun, code)
 	assert.Empty(h.t, out)
 	assert.Equal(h.t, "runner: revoke "+id+": the container has begun\n", errs)
 }
@@ -126,7 +126,7 @@ func TestRevokeWhileTheOtherEnds(t *testing.T) {
 			revokedResult(t, res)
 			require.Zero(t, lines())
 		} else {
-			require.Equal(t, ExitFailed, code)
+			require.Equal(t, ExitBegun, code)
 			require.Equal(t, "runner: revoke c: the container has begun\n", errs)
 			require.Equal(t, Result{StartedAt: res.StartedAt, FinishedAt: res.FinishedAt}, res)
 			require.Equal(t, 1, lines())
