@@ -153,7 +153,7 @@ func BenchmarkTurnaround(b *testing.B) {
 		for k := range 60 {
 			runs = append(runs, s.submit(fmt.Sprintf("t-%d-%d", round, k), map[string]any{"command": []string{"true"}}))
 		}
-		s.eventually(30*time.Second, func() bool { return s.fleet().Queued == 60 }, "all are queued")
+		s.eventually(30*time.Second, func() bool { f := s.fleet(); return f.Queued+f.Assigned == 60 }, "all are queued")
 		require.NoError(b, os.WriteFile(queued, nil, 0o600))
 		results := make([]api.ContainerResult, len(runs))
 		for k, run := range runs {
