@@ -21,8 +21,8 @@ type life struct {
 	truncated bool
 }
 
-// errCantWait: the instance's runner is of an earlier version, and can't begin a container
-// when another has ended.
+// errCantWait: the instance's runner is of an earlier version or not our own, and can't begin
+// a container when another has ended.
 var errCantWait = errors.New("the instance's runner can't begin a container after another")
 
 // attend has the runner start the container, if there is a spec, and stays with it until
@@ -30,12 +30,12 @@ var errCantWait = errors.New("the instance's runner can't begin a container afte
 func (r *remote) attend(ctx context.Context, spec []byte, started func()) (life, error) {
 	if spec != nil && r.in.Own {
 		l, err := r.attendAtOnce(ctx, spec, started)
-		switch {
-		case !exitedWith(err, runnerUsage):
+		if !exitedWith(err, runnerUsage) {
 			return l, err
-		case len(r.in.Assignment.After) > 0:
-			return life{}, errCantWait
 		} // an earlier version's runner, or it refuses the spec and says so below
+	}
+	if spec != nil && len(r.in.Assignment.After) > 0 {
+		return life{}, errCantWait
 	}
 	if err := r.forget(ctx); err != nil {
 		return life{}, err

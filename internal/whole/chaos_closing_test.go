@@ -13,9 +13,13 @@ import (
 	enumspb "go.temporal.io/api/enums/v1"
 	historypb "go.temporal.io/api/history/v1"
 	workflowpb "go.temporal.io/api/workflow/v1"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/worker"
+	"go.temporal.io/sdk/workflow"
 
 	"drover/internal/api"
 	"drover/internal/cloud/local"
+	"drover/workflows"
 )
 
 // What must come to its end, whatever has happened.
@@ -131,6 +135,7 @@ func (c *chaos) judgeWorkflows() {
 			c.dump(id.GetWorkflowId())
 		}
 		for _, e := range c.history(id.GetWorkflowId(), id.GetRunId()) {
+			c.countAhead(e)
 			failed := e.GetWorkflowTaskFailedEventAttributes()
 			switch cause := failed.GetCause(); {
 			case failed == nil:
@@ -143,7 +148,40 @@ func (c *chaos) judgeWorkflows() {
 			}
 		}
 	}
+	c.replay()
 	c.judgeLogs()
+}
+
+// countAhead counts what was sent ahead to an instance, and called back.
+func (c *chaos) countAhead(e *historypb.HistoryEvent) {
+	scheduled := e.GetActivityTaskScheduledEventAttributes()
+	switch scheduled.GetActivityType().GetName() {
+	case api.RunContainerActivity:
+		if strings.Contains(string(scheduled.GetInput().GetPayloads()[0].GetData()), `"after":[`) {
+			c.counts["attempts that were sent ahead"]++
+		}
+	case api.RevokeContainerActivity:
+		c.counts["attempts that were called back"]++
+	}
+}
+
+// replay replays all histories: whatever worker had been given any of these tasks, it would
+// have decided the same.
+func (c *chaos) replay() {
+	replayer := worker.NewWorkflowReplayer()
+	for name, function := range map[string]any{
+		api.FleetWorkflow: workflows.Fleet, api.InstanceWorkflow: workflows.Instance, api.ContainerWorkflow: workflows.Container,
+	} {
+		replayer.RegisterWorkflowWithOptions(function, workflow.RegisterOptions{Name: name})
+	}
+	for _, x := range c.executions("") {
+		id := x.GetExecution()
+		execution := workflow.Execution{ID: id.GetWorkflowId(), RunID: id.GetRunId()}
+		err := replayer.ReplayWorkflowExecution(c.Context(), c.client.WorkflowService(), quiet{}, client.DefaultNamespace, execution)
+		if assert.NoError(c, err, "workflow %s, run %s", id.GetWorkflowId(), id.GetRunId()) {
+			c.counts["histories that were replayed"]++
+		}
+	}
 }
 
 func (c *chaos) history(workflowID, runID string) (events []*historypb.HistoryEvent) {

@@ -31,6 +31,7 @@ var kinds map[string]kind
 func init() {
 	kinds = map[string]kind{
 		submission:                     {0, 0, 0, (*chaos).submitContainer},
+		"burst":                        {2, 0, 0, (*chaos).burst},
 		"worker killed":                {3, 0, 0, (*chaos).killWorker},
 		"worker stopped":               {2, 0, 0, (*chaos).stopWorker},
 		"worker hung":                  {1, 2 * time.Second, 40 * time.Second, (*chaos).hangWorker},

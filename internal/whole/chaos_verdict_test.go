@@ -231,6 +231,12 @@ var bad = regexp.MustCompile(`(?i)TMPRL1100|nondetermin|panic|deadlock`)
 // workflow that really does not yield is found by what does not end.
 func stalled(text string) bool { return strings.Contains(text, "TMPRL1101") }
 
+// overtaken reports whether a text says that the SDK could not replay a history. Workflow
+// tasks that fail so are in the histories, which are judged and replayed as well. What is
+// left are queries of a workflow that went on while a worker that did not know it read its
+// history; they are asked again.
+func overtaken(text string) bool { return strings.Contains(text, "invalid state transition") }
+
 // judgeLogs looks for signs of trouble in the logs of all workers that there were.
 func (c *chaos) judgeLogs() {
 	for _, p := range c.workers {
@@ -240,6 +246,8 @@ func (c *chaos) judgeLogs() {
 			switch {
 			case stalled(line):
 				c.counts["signs of stalls in the workers' logs"]++
+			case overtaken(line):
+				c.counts["signs of queries that were overtaken"]++
 			case bad.MatchString(line):
 				c.Errorf("%s says: %.2000s", p.name, line)
 			}

@@ -81,18 +81,36 @@ func newWitness(t testing.TB) *witness {
 }
 
 // submitContainer submits a container, once there is a fleet.
-func (c *chaos) submitContainer(e event) {
+func (c *chaos) submitContainer(e event) { c.submitWhenUp(e, 1, 0.5) }
+
+// burst submits short containers of which each takes a whole instance: most are sent ahead.
+func (c *chaos) burst(e event) {
+	c.say(e.kind, "of short containers")
+	c.submitWhenUp(e, 15, 2)
+}
+
+func (c *chaos) submitWhenUp(e event, n int, vcpus float64) {
 	if c.down {
 		c.counts[e.kind]--
 		c.later(500*time.Millisecond, func() { c.happens(e) })
 		return
 	}
+	for k := range uint64(n) {
+		next := event{kind: e.kind, pick: e.pick + k, variant: e.variant + k, lasts: e.lasts}
+		if n > 1 {
+			next.lasts = time.Duration(k%3) * time.Second
+		}
+		c.submitWitness(next, vcpus)
+	}
+}
+
+func (c *chaos) submitWitness(e event, vcpus float64) {
 	k := &contained{id: fmt.Sprintf("chaos-%d", len(c.witness.containers)), submitted: time.Now(), code: int(e.variant / 64 % 3 * 7)}
 	what := []string{"trivial", "wait", "wait", "print", "print", "leave"}[e.pick%6]
 	spec := map[string]any{
 		"command": []string{"sh", filepath.Join(c.witness.dir, "witness.sh"), c.witness.dir, k.id, what,
 			strconv.Itoa(int(e.lasts.Seconds())), strconv.Itoa(k.code)},
-		"attempts": 100, "vcpus": 0.5, "memory": "100MiB", "preemptible": e.variant%2 == 0, "priority": e.variant / 8 % 3,
+		"attempts": 100, "vcpus": vcpus, "memory": "100MiB", "preemptible": e.variant%2 == 0, "priority": e.variant / 8 % 3,
 	}
 	options := client.StartWorkflowOptions{ID: api.ContainerWorkflowID(k.id), TaskQueue: api.DefaultTaskQueue}
 	c.eventually(30*time.Second, func() (done bool) {
