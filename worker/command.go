@@ -12,7 +12,6 @@ import (
 	"github.com/spf13/cobra"
 	"go.temporal.io/sdk/log"
 	"go.temporal.io/sdk/worker"
-	"go.temporal.io/sdk/workflow"
 	"go.uber.org/zap"
 	"go.uber.org/zap/exp/zapslog"
 
@@ -150,11 +149,7 @@ func openStateDir(given string) (string, error) {
 
 // register registers everything that drover's workers do.
 func register(w worker.Worker, acts *activities.Activities) {
-	for name, function := range map[string]any{
-		api.FleetWorkflow: workflows.Fleet, api.InstanceWorkflow: workflows.Instance, api.ContainerWorkflow: workflows.Container,
-	} {
-		w.RegisterWorkflowWithOptions(function, workflow.RegisterOptions{Name: name, VersioningBehavior: workflow.VersioningBehaviorAutoUpgrade})
-	}
+	workflows.Register(w)
 	acts.Register(w)
 }
 

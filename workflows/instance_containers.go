@@ -140,6 +140,15 @@ func (i *instance) end(ctx workflow.Context, a *attempt, ended api.Ended) {
 	i.report()
 }
 
+// attempt returns the attempt on the instance that the runner calls so, or nil.
+func (i *instance) attempt(name string) *attempt {
+	at := slices.IndexFunc(i.attempts, func(a *attempt) bool { return a.OnInstance() == name })
+	if at < 0 {
+		return nil
+	}
+	return i.attempts[at]
+}
+
 // kill ends an attempt of a container, by the runner's name for it, with SIGTERM, again
 // and again, or gives it up.
 func (i *instance) kill(ctx workflow.Context, name string) {
@@ -147,11 +156,10 @@ func (i *instance) kill(ctx workflow.Context, name string) {
 }
 
 func (i *instance) killWithin(ctx workflow.Context, name string, term time.Duration) {
-	at := slices.IndexFunc(i.attempts, func(a *attempt) bool { return a.OnInstance() == name })
-	if at < 0 || i.attempts[at].killing {
+	a := i.attempt(name)
+	if a == nil || a.killing {
 		return
 	}
-	a := i.attempts[at]
 	a.killing = true
 	workflow.GoNamed(ctx, "kill "+name, func(ctx workflow.Context) {
 		ctx, _ = workflow.NewDisconnectedContext(ctx)
@@ -172,11 +180,10 @@ func (i *instance) killWithin(ctx workflow.Context, name string, term time.Durat
 
 // revoke sees to it that an attempt does not begin if it has not.
 func (i *instance) revoke(ctx workflow.Context, name string) {
-	at := slices.IndexFunc(i.attempts, func(a *attempt) bool { return a.OnInstance() == name })
-	if at < 0 || i.attempts[at].revoking {
+	a := i.attempt(name)
+	if a == nil || a.revoking {
 		return
 	}
-	a := i.attempts[at]
 	a.revoking = true
 	workflow.GoNamed(ctx, "revoke "+name, func(ctx workflow.Context) {
 		ctx, _ = workflow.NewDisconnectedContext(ctx)

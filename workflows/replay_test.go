@@ -11,7 +11,6 @@ import (
 	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
 
-	"drover/internal/api"
 	"drover/workflows"
 )
 
@@ -27,11 +26,7 @@ func TestRecordedHistoriesReplay(t *testing.T) {
 	for _, file := range files {
 		t.Run(file, func(t *testing.T) {
 			replayer := worker.NewWorkflowReplayer()
-			for name, function := range map[string]any{
-				api.FleetWorkflow: workflows.Fleet, api.InstanceWorkflow: workflows.Instance, api.ContainerWorkflow: workflows.Container,
-			} {
-				replayer.RegisterWorkflowWithOptions(function, workflow.RegisterOptions{Name: name})
-			}
+			workflows.Register(replayer)
 			text, err := os.Open(file)
 			require.NoError(t, err)
 			defer text.Close()

@@ -13,7 +13,6 @@ import (
 	enumspb "go.temporal.io/api/enums/v1"
 	historypb "go.temporal.io/api/history/v1"
 	workflowpb "go.temporal.io/api/workflow/v1"
-	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
 
@@ -169,15 +168,11 @@ func (c *chaos) countAhead(e *historypb.HistoryEvent) {
 // have decided the same.
 func (c *chaos) replay() {
 	replayer := worker.NewWorkflowReplayer()
-	for name, function := range map[string]any{
-		api.FleetWorkflow: workflows.Fleet, api.InstanceWorkflow: workflows.Instance, api.ContainerWorkflow: workflows.Container,
-	} {
-		replayer.RegisterWorkflowWithOptions(function, workflow.RegisterOptions{Name: name})
-	}
+	workflows.Register(replayer)
 	for _, x := range c.executions("") {
 		id := x.GetExecution()
-		execution := workflow.Execution{ID: id.GetWorkflowId(), RunID: id.GetRunId()}
-		err := replayer.ReplayWorkflowExecution(c.Context(), c.client.WorkflowService(), quiet{}, client.DefaultNamespace, execution)
+		err := replayer.ReplayWorkflowHistoryWithOptions(quiet{}, &historypb.History{Events: c.history(id.GetWorkflowId(), id.GetRunId())},
+			worker.ReplayWorkflowHistoryOptions{OriginalExecution: workflow.Execution{ID: id.GetWorkflowId(), RunID: id.GetRunId()}})
 		if assert.NoError(c, err, "workflow %s, run %s", id.GetWorkflowId(), id.GetRunId()) {
 			c.counts["histories that were replayed"]++
 		}

@@ -119,11 +119,8 @@ func (c *crowd) stay(ctx context.Context, full string) {
 
 // register registers everything that drover's workers do, and what submits containers.
 func (c *crowd) register(w worker.Worker) {
-	for name, function := range map[string]any{
-		api.FleetWorkflow: workflows.Fleet, api.InstanceWorkflow: workflows.Instance, api.ContainerWorkflow: workflows.Container, "Ask": ask,
-	} {
-		w.RegisterWorkflowWithOptions(function, workflow.RegisterOptions{Name: name})
-	}
+	workflows.Register(w)
+	w.RegisterWorkflowWithOptions(ask, workflow.RegisterOptions{Name: "Ask"})
 	w.RegisterActivityWithOptions(c.askAll, activity.RegisterOptions{Name: "AskAll"})
 	c.Register(simulated{w, map[string]any{
 		api.CreateInstanceActivity: createSimulated,

@@ -11,7 +11,6 @@ import (
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/worker"
-	"go.temporal.io/sdk/workflow"
 	"google.golang.org/grpc"
 
 	"drover/activities"
@@ -48,11 +47,7 @@ func TestTheNextFindsAFreePlaceHoweverSlowReportsAre(t *testing.T) {
 	require.NoError(t, connect.RegisterSearchAttributes(t.Context(), s.client, client.DefaultNamespace))
 	w := worker.New(s.client, api.DefaultTaskQueue, worker.Options{})
 	activities.New(slowReports{s.client}, s.dir).Register(w)
-	for name, run := range map[string]any{
-		api.FleetWorkflow: workflows.Fleet, api.InstanceWorkflow: workflows.Instance, api.ContainerWorkflow: workflows.Container,
-	} {
-		w.RegisterWorkflowWithOptions(run, workflow.RegisterOptions{Name: name})
-	}
+	workflows.Register(w)
 	require.NoError(t, w.Start())
 	t.Cleanup(w.Stop)
 	s.apply(chained)
