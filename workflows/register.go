@@ -8,6 +8,7 @@ import (
 
 // Registry takes workflows: a worker, or a replayer of histories.
 type Registry interface {
+	// RegisterWorkflowWithOptions registers a function that is a workflow.
 	RegisterWorkflowWithOptions(function any, options workflow.RegisterOptions)
 }
 

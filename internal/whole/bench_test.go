@@ -136,8 +136,14 @@ func (s *system) histories(b *testing.B) map[string]int {
 
 // BenchmarkTurnaround measures, on one instance with room for one container and with a
 // queue of them, the time from one container's end to the next one's start, by the
-// instance's clock.
+// instance's clock: of trivial ones, and of such that last a little longer than it takes to
+// send the next one ahead.
 func BenchmarkTurnaround(b *testing.B) {
+	b.Run("trivial", func(b *testing.B) { benchmarkTurnaround(b, "true") })
+	b.Run("fifth-of-a-second", func(b *testing.B) { benchmarkTurnaround(b, "sleep", "0.2") })
+}
+
+func benchmarkTurnaround(b *testing.B, command ...string) {
 	s := newSystem(b, func(spec *fleetspec.Spec) {
 		spec.Timeouts.Idle = fleetspec.Duration(10 * time.Minute)
 		spec.Limits.MaxInstances, spec.Limits.MaxContainersPerInstance = 1, 1
@@ -151,7 +157,7 @@ func BenchmarkTurnaround(b *testing.B) {
 		})
 		runs := []client.WorkflowRun{first}
 		for k := range 60 {
-			runs = append(runs, s.submit(fmt.Sprintf("t-%d-%d", round, k), map[string]any{"command": []string{"true"}}))
+			runs = append(runs, s.submit(fmt.Sprintf("t-%d-%d", round, k), map[string]any{"command": command}))
 		}
 		s.eventually(30*time.Second, func() bool { f := s.fleet(); return f.Queued+f.Assigned == 60 }, "all are queued")
 		require.NoError(b, os.WriteFile(queued, nil, 0o600))
