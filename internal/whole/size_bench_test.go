@@ -40,7 +40,6 @@ func BenchmarkWatched(b *testing.B) {
 		require.NoError(b, err)
 		require.NoError(b, update.Get(b.Context(), nil))
 		after := s.watching(address, many)
-		b.ReportMetric((after["process_resident_memory_bytes"]-before["process_resident_memory_bytes"])/(many-few)/1024, "KiB-resident/instance")
 		b.ReportMetric((after["go_memstats_heap_inuse_bytes"]-before["go_memstats_heap_inuse_bytes"])/(many-few)/1024, "KiB-heap/instance")
 		b.ReportMetric((after["go_memstats_stack_inuse_bytes"]-before["go_memstats_stack_inuse_bytes"])/(many-few)/1024, "KiB-stack/instance")
 		b.ReportMetric((after["go_goroutines"]-before["go_goroutines"])/(many-few), "goroutines/instance")
