@@ -68,10 +68,10 @@ func (p *planner) yieldsTo(s seat, shape int) func(index int32) bool {
 
 // seats returns the instances that can be sent a container ahead, in standing order.
 func (p *planner) seats() []seat {
-	heirs := map[int32][]int32{}
+	seats := make([]seat, len(p.slots))
 	add := func(s, index int32) {
 		if s >= 0 && p.takesNext(s) && p.w.Instances[p.slots[s].instance].Brief {
-			heirs[s] = append(heirs[s], index)
+			seats[s].heirs = append(seats[s].heirs, index)
 		}
 	}
 	for i := range p.w.Containers {
@@ -83,15 +83,15 @@ func (p *planner) seats() []seat {
 		add(c.slot, c.index)
 	}
 	for _, i := range p.next {
-		delete(heirs, p.slotNamed(p.w.Containers[i].Instance))
+		if s := p.slotNamed(p.w.Containers[i].Instance); s >= 0 {
+			seats[s].heirs = nil
+		}
 	}
-	seats := make([]seat, 0, len(heirs))
-	for s, of := range heirs {
-		slices.SortFunc(of, func(a, b int32) int { return cmp.Compare(p.w.Containers[a].ID, p.w.Containers[b].ID) })
-		seats = append(seats, seat{s, of})
+	for s := range seats {
+		seats[s].slot = int32(s)
+		slices.SortFunc(seats[s].heirs, func(a, b int32) int { return cmp.Compare(p.w.Containers[a].ID, p.w.Containers[b].ID) })
 	}
-	slices.SortFunc(seats, func(a, b seat) int { return cmp.Compare(a.slot, b.slot) })
-	return seats
+	return slices.DeleteFunc(seats, func(s seat) bool { return len(s.heirs) == 0 })
 }
 
 // takesNext reports whether a container may begin on the slot in the place of another: one
