@@ -16,7 +16,7 @@ const Brief = 5 * time.Second
 // seat is an instance that can be sent a container ahead: it is full of short ones.
 type seat struct {
 	slot  int32
-	heirs []int32 // of whose room, by index into World.Containers
+	heirs []choice // of whose room; none: it has been sent one
 }
 
 // lookAhead sends containers that wait ahead to instances where they can begin as soon as
@@ -37,41 +37,50 @@ func (p *planner) lookAhead(order []entry) {
 		if hopeless[shape] {
 			continue
 		}
-		at := slices.IndexFunc(seats, func(s seat) bool {
-			return (s.slot != p.emptying || e.index == p.emptyFor) && slices.ContainsFunc(s.heirs, p.yieldsTo(s, shape))
-		})
+		at := slices.IndexFunc(seats, func(s seat) bool { return p.canSit(e, s) })
 		if at < 0 {
 			hopeless[shape] = e.index != p.emptyFor
 			continue
 		}
-		s := seats[at]
-		seats = slices.Delete(seats, at, at+1)
-		ahead := Succession{Container: p.w.Containers[e.index].ID, Index: int(e.index), Instance: p.slots[s.slot].name}
-		for _, i := range s.heirs {
-			if p.yieldsTo(s, shape)(i) {
-				ahead.After = append(ahead.After, int(i))
-			}
+		p.sendAhead(e, seats[at])
+		seats[at].heirs = nil
+		for len(seats) > 0 && seats[0].heirs == nil {
+			seats = seats[1:]
 		}
-		p.d.Ahead = append(p.d.Ahead, ahead)
-		p.wakeAt(p.w.Now.Add(Brief))
 	}
 }
 
-// yieldsTo returns what reports whether the room of a container in the seat is enough for
-// one of the shape, which may run there.
-func (p *planner) yieldsTo(s seat, shape int) func(index int32) bool {
-	need, may := &p.w.Shapes[shape], p.fitsOf(shape)[p.slots[s.slot].typ]
-	return func(index int32) bool {
-		return may && need.within(&p.w.Shapes[p.w.Containers[index].Shape].Resources)
+// canSit reports whether a container can be sent ahead to the seat.
+func (p *planner) canSit(e entry, s seat) bool {
+	shape := p.w.Containers[e.index].Shape
+	return (s.slot != p.emptying || e.index == p.emptyFor) && p.fitsOf(shape)[p.slots[s.slot].typ] &&
+		slices.ContainsFunc(s.heirs, func(h choice) bool { return p.leavesRoom(h, shape) })
+}
+
+// leavesRoom reports whether what a container takes is enough for one of the shape.
+func (p *planner) leavesRoom(c choice, shape int) bool {
+	return p.w.Shapes[shape].within(&p.w.Shapes[p.w.Containers[c.index].Shape].Resources)
+}
+
+// sendAhead sends a container ahead.
+func (p *planner) sendAhead(e entry, s seat) {
+	c := &p.w.Containers[e.index]
+	ahead := Succession{Container: c.ID, Index: int(e.index), Instance: p.slots[s.slot].name}
+	for _, h := range s.heirs {
+		if p.leavesRoom(h, c.Shape) {
+			ahead.After = append(ahead.After, int(h.index))
+		}
 	}
+	p.d.Ahead = append(p.d.Ahead, ahead)
+	p.wakeAt(p.w.Now.Add(Brief))
 }
 
 // seats returns the instances that can be sent a container ahead, in standing order.
 func (p *planner) seats() []seat {
-	seats := make([]seat, len(p.slots))
+	heirs := make([]choice, 0, len(p.w.Instances))
 	add := func(s, index int32) {
 		if s >= 0 && p.takesNext(s) && p.w.Instances[p.slots[s].instance].Brief {
-			seats[s].heirs = append(seats[s].heirs, index)
+			heirs = append(heirs, choice{index: index, slot: s})
 		}
 	}
 	for i := range p.w.Containers {
@@ -82,16 +91,27 @@ func (p *planner) seats() []seat {
 	for _, c := range p.chosen {
 		add(c.slot, c.index)
 	}
+	slices.SortFunc(heirs, func(a, b choice) int {
+		return cmp.Or(cmp.Compare(a.slot, b.slot), cmp.Compare(p.w.Containers[a.index].ID, p.w.Containers[b.index].ID))
+	})
+	taken := make([]bool, len(p.slots))
 	for _, i := range p.next {
 		if s := p.slotNamed(p.w.Containers[i].Instance); s >= 0 {
-			seats[s].heirs = nil
+			taken[s] = true
 		}
 	}
-	for s := range seats {
-		seats[s].slot = int32(s)
-		slices.SortFunc(seats[s].heirs, func(a, b int32) int { return cmp.Compare(p.w.Containers[a].ID, p.w.Containers[b].ID) })
+	var seats []seat
+	for len(heirs) > 0 {
+		n := 1
+		for n < len(heirs) && heirs[n].slot == heirs[0].slot {
+			n++
+		}
+		if !taken[heirs[0].slot] {
+			seats = append(seats, seat{heirs[0].slot, heirs[:n]})
+		}
+		heirs = heirs[n:]
 	}
-	return slices.DeleteFunc(seats, func(s seat) bool { return len(s.heirs) == 0 })
+	return seats
 }
 
 // takesNext reports whether a container may begin on the slot in the place of another: one

@@ -71,6 +71,8 @@ func BenchmarkDecideHard(b *testing.B) {
 		{"a gap on every instance", gappyWorld(10000, 1000)},
 		{"a shape for each", benchWorld(10000, 1000, 10000)},
 		{"dozens of types held off", heldOff(benchWorld(10000, 1000, 200), 50)},
+		{"full of short ones", fullOfShortOnes(benchWorld(10000, 1000, 20), false)},
+		{"the next ones sent ahead", fullOfShortOnes(benchWorld(10000, 1000, 20), true)},
 	} {
 		b.Run(c.name, func(b *testing.B) { benchDecide(b, c.world) })
 	}
@@ -115,6 +117,23 @@ func heldOff(w *World, types int) *World {
 	}
 	for _, t := range w.Types {
 		w.Learnt.CapacityRefused(ScopeType, t.Name, "x", noon)
+	}
+	return w
+}
+
+// fullOfShortOnes has all instances be full of short containers and, possibly, one of them
+// on each be sent ahead.
+func fullOfShortOnes(w *World, ahead bool) *World {
+	hasNext := map[string]bool{}
+	w.Limits.MaxInstances = len(w.Instances)
+	for i := range w.Instances {
+		w.Instances[i].Brief = true
+	}
+	for i := range w.Containers {
+		if c := &w.Containers[i]; c.Binding == Running {
+			c.Since, c.Next = noon, ahead && !hasNext[c.Instance]
+			hasNext[c.Instance] = true
+		}
 	}
 	return w
 }
