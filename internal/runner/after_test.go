@@ -71,7 +71,7 @@ func TestAContainerBeginsWhenTheFirstOfOthersHasEnded(t *testing.T) {
 	assert.Equal(t, "c\nquick\nslow\n", h.ok("", "list"))
 	h.ok(spec, "start", "c")
 	_, errs, code := h.call("", "forget", "c")
-	assert.Equal(t, ExitBegun, code)
+	assert.Equal(t, ExitFailed, code)
 	assert.Contains(t, errs, "still runs")
 	m, err := store{h.root}.record("c").meta()
 	require.NoError(t, err)

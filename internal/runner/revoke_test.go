@@ -238,7 +238,8 @@ func TestCrashAroundTheBeginning(t *testing.T) {
 			spec := shell("echo ran >>" + path)
 			crashing := *h
 			crashing.env = []string{envCrashAt + "=" + c.point}
-			crashing.call(spec, "run", "c", "--after", "never-here") // before or after it is on record
+			h.attached(shell("true"), "ended")
+			crashing.call(spec, "run", "c", "--after", "ended") // before or after it is on record
 			res := settled(t, h, "c", spec, lines)
 			assert.Equal(t, ExitUnknown, res.ExitCode)
 			assert.Equal(t, c.says, res.Error)
