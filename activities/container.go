@@ -130,8 +130,8 @@ func (r *remote) specToStart(ctx context.Context) (api.RunContainerResult, []byt
 	if !wanted {
 		return api.RunContainerResult{How: api.Unwanted, Detail: "its workflow has closed"}, nil, nil
 	}
-	if p := <-placed; p.err != nil || p.elsewhere != "" {
-		return api.RunContainerResult{How: p.how(), Detail: p.elsewhere}, nil, p.err
+	if p := <-placed; p.err != nil || p.how != "" {
+		return api.RunContainerResult{How: p.how, Detail: p.why}, nil, p.err
 	}
 	input, err := json.Marshal(runnerSpec{
 		Command: spec.Command, Env: spec.Env, Image: spec.Image, Engine: r.in.Engine,

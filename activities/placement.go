@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"go.temporal.io/sdk/activity"
@@ -16,16 +17,9 @@ import (
 // placement is where the fleet has placed a container, seen from an instance that was
 // told to start an attempt of it.
 type placement struct {
-	elsewhere string // why it must not be started here
-	err       error  // it can't be said now
-}
-
-// how is how an attempt ends that must not be started.
-func (p placement) how() api.EndKind {
-	if p.err != nil {
-		return ""
-	}
-	return api.Unwanted
+	how api.EndKind // with which the attempt ends that must not be started here; empty: it may be
+	why string
+	err error // it can't be said now
 }
 
 // mayStart says whether the attempt is to be started here, or goes on here. One that has
@@ -65,7 +59,9 @@ func (r *remote) placed(ctx context.Context) placement {
 		case err != nil:
 			return placement{err: fmt.Errorf("ask fleet %s: %w", r.in.Machine.Fleet, err)}
 		case r.isElsewhere(known), here && known.Attempt > r.in.Assignment.Attempt:
-			return placement{elsewhere: fmt.Sprintf("the fleet has placed attempt %d on %s", known.Attempt, known.Instance)}
+			return placement{how: api.Unwanted, why: fmt.Sprintf("the fleet has placed attempt %d on %s", known.Attempt, known.Instance)}
+		case here && known.Attempt == r.in.Assignment.Attempt && len(known.After) > 0 && !slices.Equal(known.After, r.in.Assignment.After):
+			return placement{how: api.Revoked, why: fmt.Sprintf("the fleet has it begin after %s", strings.Join(known.After, " or "))}
 		case here && isPlaced(known) && known.Attempt == r.in.Assignment.Attempt:
 			return placement{}
 		case time.Since(began) > patience:

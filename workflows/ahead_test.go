@@ -170,19 +170,3 @@ func TestNothingIsSentAheadToAnotherRunner(t *testing.T) {
 	})
 	assert.Equal(t, []string{"c-1 count 1 after []", "c-2 count 1 after []", "c-3 count 1 after []"}, w.runOrders())
 }
-
-func TestAnInstanceRevokesWhatWasSentAhead(t *testing.T) {
-	w := newWorld(t)
-	next := assignment("c-2")
-	next.After = []string{"c-1"}
-	w.order(5*time.Second, 1, api.Orders{Run: []api.Assignment{assignment("c-1"), next}})
-	w.order(10*time.Second, 2, api.Orders{Revoke: []string{"c-2", "c-3"}})
-	w.order(11*time.Second, 3, api.Orders{Revoke: []string{"c-2"}})
-	w.finish(12*time.Second, "c-2", api.RunContainerResult{How: api.Revoked})
-	w.finish(20*time.Second, "c-1", api.RunContainerResult{How: api.Exited})
-	w.live()
-	assert.Contains(t, w.ended(), api.Ended{Container: "c-2", Attempt: 1, How: api.Revoked})
-	revoked := slices.DeleteFunc(slices.Clone(w.did), func(s string) bool { return s != "revoke c-2" && s != "revoke c-3" })
-	assert.Equal(t, []string{"revoke c-2"}, revoked, "once, and only what is there")
-	assert.Empty(t, w.outcomes["container/c-2"])
-}

@@ -189,7 +189,7 @@ func (f *fleet) pack() api.FleetCarried {
 		p := api.CarriedContainer{
 			ID: c.ID, Shape: shape, Priority: c.Priority, Order: c.Order, Attempts: c.attempts, Attempt: c.attempt, Used: c.used, Highest: c.highest,
 			QueuedMS: milliseconds(c.queuedAt), SentMS: milliseconds(c.Since), Label: c.label, Workflow: c.workflow, Cancel: c.cancel,
-			After: strings.Join(c.after, ","),
+			After: strings.Join(c.after, ","), Revoked: c.revoked,
 		}
 		if c.Binding == schedule.Running {
 			p.Instance = c.Instance
@@ -219,7 +219,7 @@ func (f *fleet) unpack(carried api.FleetCarried) {
 			Container: schedule.Container{ID: p.ID, Shape: p.Shape, Priority: p.Priority, Order: p.Order, Instance: p.Instance,
 				Since: fromMilliseconds(p.SentMS)},
 			attempts: p.Attempts, attempt: p.Attempt, used: p.Used, highest: p.Highest, queuedAt: fromMilliseconds(p.QueuedMS),
-			label: p.Label, workflow: p.Workflow, cancel: p.Cancel, at: -1,
+			label: p.Label, workflow: p.Workflow, cancel: p.Cancel, revoked: p.Revoked, at: -1,
 			again: f.isOlder(fromMilliseconds(p.QueuedMS)),
 		}
 		if m := f.byName[p.Instance]; m != nil {

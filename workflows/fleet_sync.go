@@ -151,7 +151,10 @@ func (f *fleet) placedAgain(m *machine) {
 		}
 		m.Orders.Resume = append(m.Orders.Resume, f.assignment(c, m))
 		if c.cancel {
-			m.Orders.Kill = append(m.Orders.Kill, f.assignment(c, m).OnInstance())
+			m.Orders.Kill = append(m.Orders.Kill, c.onInstance())
+		}
+		if c.revoked {
+			m.Orders.Revoke = append(m.Orders.Revoke, c.onInstance())
 		}
 	}
 }

@@ -130,6 +130,9 @@ func (i *instance) end(ctx workflow.Context, a *attempt, ended api.Ended) {
 	i.had = append(i.had, a.OnInstance())
 	i.had = i.had[max(0, len(i.had)-hadAtMost):]
 	i.attempts = slices.DeleteFunc(i.attempts, func(b *attempt) bool { return b == a })
+	if ended.How != api.Exited {
+		i.revokeAfter(ctx, a.OnInstance())
+	}
 	i.mail.ended = append(i.mail.ended, ended)
 	now := workflow.Now(ctx)
 	i.state.LastBusy, i.aliveAt = api.Time{Time: now}, now
@@ -187,6 +190,11 @@ func (i *instance) revoke(ctx workflow.Context, name string) {
 	a.revoking = true
 	workflow.GoNamed(ctx, "revoke "+name, func(ctx workflow.Context) {
 		ctx, _ = workflow.NewDisconnectedContext(ctx)
+		here := func() bool { return slices.Contains(i.attempts, a) }
+		i.await(ctx, func() bool { return i.listed || !here() })
+		if !here() {
+			return
+		}
 		in := api.RevokeInput{Machine: i.machine, Assignment: a.Assignment}
 		options := workflow.WithActivityOptions(i.runs, activityOptions("revoke container "+name, 30*time.Second))
 		err := workflow.ExecuteActivity(options, api.RevokeContainerActivity, in).Get(ctx, nil)
@@ -194,6 +202,16 @@ func (i *instance) revoke(ctx workflow.Context, name string) {
 			i.note(ctx, fmt.Sprintf("container %s could not be revoked: %s", name, reasonOf(err)))
 		}
 	})
+}
+
+// revokeAfter revokes what was to begin after an attempt that has not ended by itself: that
+// may never have been on the instance's record, and would be waited for in vain.
+func (i *instance) revokeAfter(ctx workflow.Context, name string) {
+	for _, a := range i.attempts {
+		if slices.Contains(a.After, name) {
+			i.revoke(ctx, a.OnInstance())
+		}
+	}
 }
 
 // giveUp records that a container can't be killed.

@@ -23,6 +23,9 @@ func (i *instance) continueAsNew(ctx workflow.Context) error {
 	}
 	for _, a := range i.attempts {
 		carried.Containers = append(carried.Containers, a.Assignment)
+		if a.revoking {
+			carried.Revoking = append(carried.Revoking, a.OnInstance())
+		}
 		switch {
 		case a.givenUp:
 			carried.GivenUp = append(carried.GivenUp, a.Container)

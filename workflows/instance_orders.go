@@ -172,6 +172,9 @@ func (i *instance) takeOrders(ctx workflow.Context, data json.RawMessage) error 
 			i.report()
 		}
 	}
+	for _, name := range i.mail.refused {
+		i.revokeAfter(ctx, name)
+	}
 	for _, a := range orders.Resume {
 		if !slices.Contains(i.known(), a.Container) && !slices.Contains(i.had, a.OnInstance()) {
 			i.resume(ctx, a)

@@ -42,6 +42,9 @@ func (i *instance) reattach(ctx workflow.Context, c *api.InstanceCarried) {
 	for _, name := range c.Killing {
 		i.kill(ctx, name)
 	}
+	for _, name := range c.Revoking {
+		i.revoke(ctx, name)
+	}
 }
 
 // idleClock shows the state idle once it has lasted for a moment, and makes the

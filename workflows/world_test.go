@@ -40,12 +40,14 @@ type world struct {
 	prepares   func() error
 	run        func(context.Context, api.RunContainerInput) (api.RunContainerResult, error)
 	kill       func(api.KillInput) (bool, error)
+	revoke     func() error
 	destroy    func() error
 	watch      func(context.Context, api.WatchInput) (api.WatchResult, error)
 	missing    func(api.Message) bool
 
 	mu         sync.Mutex
 	did        []string
+	revoked    []api.RevokeInput
 	tags       []string
 	tagFails   bool
 	reports    []api.Report
@@ -162,7 +164,12 @@ func (w *world) killContainer(_ context.Context, in api.KillInput) (bool, error)
 }
 
 func (w *world) revokeContainer(_ context.Context, in api.RevokeInput) error {
-	w.note("revoke " + in.Assignment.Container)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.revoked = append(w.revoked, in)
+	if w.revoke != nil {
+		return w.revoke()
+	}
 	return nil
 }
 

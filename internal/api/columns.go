@@ -20,6 +20,7 @@ type columns struct {
 	SentMS   []int64  `json:"t,omitempty"`
 	Cancel   []bool   `json:"c,omitempty"`
 	After    []string `json:"f,omitempty"`
+	Revoked  []bool   `json:"r,omitempty"`
 }
 
 // toColumns is the inverse of rows. Order and the times stand there as differences.
@@ -41,6 +42,7 @@ func toColumns(all []CarriedContainer) columns {
 		SentMS:   differences(column(all, func(c *CarriedContainer) int64 { return c.SentMS })),
 		Cancel:   column(all, func(c *CarriedContainer) bool { return c.Cancel }),
 		After:    column(all, func(c *CarriedContainer) string { return c.After }),
+		Revoked:  column(all, func(c *CarriedContainer) bool { return c.Revoked }),
 	}
 }
 
@@ -53,7 +55,7 @@ func (c columns) rows() []CarriedContainer {
 			ID: at(c.ID, k), Label: at(c.Label, k), Instance: at(c.Instance, k), Workflow: at(c.Workflow, k),
 			Shape: at(c.Shape, k), Priority: at(c.Priority, k),
 			Attempts: at(c.Attempts, k), Attempt: at(c.Attempt, k), Used: at(c.Used, k), Highest: at(c.Highest, k),
-			Order: at(order, k), QueuedMS: at(queued, k), SentMS: at(sent, k), Cancel: at(c.Cancel, k), After: at(c.After, k),
+			Order: at(order, k), QueuedMS: at(queued, k), SentMS: at(sent, k), Cancel: at(c.Cancel, k), After: at(c.After, k), Revoked: at(c.Revoked, k),
 		}
 	}
 	return all

@@ -78,6 +78,8 @@ type CarriedContainer struct {
 	SentMS int64 `json:"t,omitempty"`
 	// After are, with commas between, the attempts of which one has to end before it begins.
 	After string `json:"f,omitempty"`
+	// Revoked: so says an order.
+	Revoked bool `json:"r,omitempty"`
 }
 
 // CarriedInstance is an instance of a Fleet.

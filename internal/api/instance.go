@@ -177,6 +177,9 @@ type InstanceCarried struct {
 	Containers []Assignment `json:"containers,omitempty"`
 	// Killing are those of Containers that are being killed.
 	Killing []string `json:"killing,omitempty"`
+	// Revoking are those of Containers that are being revoked, as Assignment.OnInstance names
+	// them.
+	Revoking []string `json:"revoking,omitempty"`
 	// Kept: it stays when its idle timeout has passed.
 	Kept bool `json:"kept,omitempty"`
 	// IdleSince is when its last container ended, or when it came up.

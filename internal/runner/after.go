@@ -22,6 +22,11 @@ const (
 	bootIDPath  = "/proc/sys/kernel/random/boot_id"
 )
 
+// onRecordWithin is how long one that waits gives another to be put on record. Whoever has
+// it wait revokes it when that one never will be, unless all that know of it are gone. Tests
+// shorten it.
+var onRecordWithin = 10 * time.Minute
+
 // fate is what is decided about the beginning of a container that is on record.
 type fate int
 
@@ -246,7 +251,7 @@ func (s *supervisor) begin() (fate, error) {
 // let go for good. It stops looking when over is closed, if not before the next change.
 // One that is not on record will be: a container that has ended stays there.
 func (r record) awaitEnd(over <-chan struct{}) error {
-	for {
+	for since := time.Now(); ; {
 		if err := awaitUnlocked(r.path(lockFile)); err != nil {
 			return err
 		}
@@ -259,6 +264,8 @@ func (r record) awaitEnd(over <-chan struct{}) error {
 		switch {
 		case err != nil || state == ended || state == lost:
 			return err
+		case state == unknown && time.Since(since) > onRecordWithin:
+			return fmt.Errorf("container %s is not on record after %v", r.id, onRecordWithin)
 		case state == unknown: // its own call comes later than that of the one that waits
 			time.Sleep(launchInterval)
 		case state == stale:

@@ -144,6 +144,17 @@ func TestAContainerWaitsForWhatIsNotOnRecordYet(t *testing.T) {
 	assert.True(t, res.Revoked)
 }
 
+func TestAContainerDoesNotWaitForEverForWhatIsNotOnRecord(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	h.env = []string{envOnRecord + "=50ms"}
+	out, res := h.attached(shell("echo out"), "c", "--after", "never-here")
+	assert.Empty(t, out)
+	assert.Equal(t, ExitUnknown, res.ExitCode)
+	assert.Equal(t, "cannot tell when the containers before it end: container never-here is not on record after 50ms", res.Error)
+	h.ok("", "revoke", "c")
+}
+
 func TestAContainerAfterWhatCannotBeLookedAt(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)

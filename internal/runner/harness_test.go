@@ -18,11 +18,13 @@ import (
 )
 
 // The test binary is the runner when envAsRunner is set: envCrashAt ends it with
-// SIGKILL at that point, envKillAfter shortens the time between the two signals of a timeout.
+// SIGKILL at that point, envKillAfter shortens the time between the two signals of a timeout, envOnRecord that
+// within which a container must be on record that another one waits for.
 const (
 	envAsRunner  = "RUNNER_TEST_AS_RUNNER"
 	envCrashAt   = "RUNNER_TEST_CRASH_AT"
 	envKillAfter = "RUNNER_TEST_KILL_AFTER"
+	envOnRecord  = "RUNNER_TEST_ON_RECORD_WITHIN"
 )
 
 // Every wait for something that must happen ends after patience; tick is how often it looks.
@@ -59,6 +61,9 @@ func asRunner() int {
 	}
 	if d, err := time.ParseDuration(os.Getenv(envKillAfter)); err == nil {
 		killAfter = d
+	}
+	if d, err := time.ParseDuration(os.Getenv(envOnRecord)); err == nil {
+		onRecordWithin = d
 	}
 	return Main(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
 }

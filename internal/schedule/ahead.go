@@ -132,7 +132,7 @@ func (p *planner) callBack(waiting []entry) {
 		c := &cs[i]
 		s := p.slotNamed(c.Instance)
 		stays := c.Priority >= 0 && s >= 0 && p.takesNext(s) && p.w.Now.Sub(c.Since) < Brief
-		if free := p.search(c.Shape, p.shape(c.Shape)); stays && free >= 0 {
+		if free := p.search(c.Shape, p.shape(c.Shape)); stays && free >= 0 && p.slots[free].up {
 			p.place(free, c.Shape) // for the next decision
 			stays = false
 		}

@@ -38,6 +38,8 @@ func TestAhead(t *testing.T) {
 		"called back when there is room":          {full().short().limits(func(l *Limits) { l.MaxInstances = 2 }).up("small", "b").next("a", two, "n", time.Second, 0), "call back n"},
 		"only as many as there is room for": {fleet().limits(func(l *Limits) { l.MaxInstances = 3 }).up("small", "a", "b", "c").runs("a", two, "x").runs("b", two, "y").short().
 			next("a", two, "m", time.Second, 0).next("b", two, "n", time.Second, 0), "call back n, wake 12:00:04"},
+		"not for one that boots": {fleet().limits(func(l *Limits) { l.MaxInstances = 2 }).up("small", "a").runs("a", two, "x").short().
+			add(Booting, "small", "b").next("a", two, "n", time.Second, 0), "wake 12:00:04"},
 		"called back when it is held":                   {full().short().next("a", two, "n", time.Second, -1), "call back n"},
 		"called back from one that leaves":              {fleet().add(Leaving, "small", "a").runs("a", two, "x").short().next("a", two, "n", time.Second, 0), "call back n"},
 		"called back for one of a higher priority":      {full().short().next("a", two, "n", time.Second, 0).urgent(1, two, "b"), "call back n"},
