@@ -6,6 +6,7 @@ import (
 	"net"
 	"runtime"
 	"syscall"
+	"time"
 
 	"go.temporal.io/server/common/membership/static"
 	"go.temporal.io/server/common/primitives"
@@ -94,11 +95,22 @@ func checkPort(flag, ip string, port int) (int, error) {
 	return port, l.Close()
 }
 
-// freePort finds a port that nobody listens on and that, on Linux, nobody else
+// freePort finds a free port that can be reached: a firewall's rule may be about the first
+// that is found.
+func freePort(ip string) (port int, err error) {
+	for range 5 {
+		if port, err = reservePort(ip); err == nil {
+			return port, nil
+		}
+	}
+	return 0, err
+}
+
+// reservePort finds a port that nobody listens on and that, on Linux, nobody else
 // is given within the next minute: a connection closed from the listening side
 // leaves it in TIME_WAIT, which rules it out for automatic choice while Go,
 // with SO_REUSEADDR, may still listen on it.
-func freePort(ip string) (port int, err error) {
+func reservePort(ip string) (port int, err error) {
 	l, err := net.Listen("tcp", hostPort(ip, 0))
 	if err != nil {
 		return 0, fmt.Errorf("find a free port on %s: %w", ip, err)
@@ -108,7 +120,7 @@ func freePort(ip string) (port int, err error) {
 	if runtime.GOOS != "linux" {
 		return port, nil
 	}
-	near, err := net.Dial("tcp", hostPort(reachable(ip), port))
+	near, err := net.DialTimeout("tcp", hostPort(reachable(ip), port), time.Second)
 	if err != nil {
 		return 0, fmt.Errorf("reserve port %d: %w", port, err)
 	}
