@@ -150,7 +150,8 @@ func (a *Activities) startInstance(ctx context.Context, m api.Message) error {
 }
 
 // SubmitContainer sends a container's request to its fleet. It fails at once when
-// there is no such fleet, and says which there are. As it talks to Temporal only, it may be a local activity.
+// there is no such fleet, and says which there are. As it talks to Temporal only, it may be
+// a local activity.
 func (a *Activities) SubmitContainer(ctx context.Context, in api.SubmitInput) error {
 	payload, err := json.Marshal(in.Request)
 	if err != nil {

@@ -19,12 +19,12 @@ import (
 func (f *fleet) lookAhead(ctx workflow.Context) {
 	for _, s := range f.decision.Ahead {
 		c, m := f.byID[s.Container], f.byName[s.Instance]
-		f.bind(ctx, c, m)
-		c.Next, m.next = true, c
+		var after []string
 		for _, k := range s.After {
-			c.after = append(c.after, f.byID[f.world.Containers[k].ID].onInstance())
+			after = append(after, f.byID[f.world.Containers[k].ID].onInstance())
 		}
-		m.Orders.Run = append(m.Orders.Run, f.assignment(c, m))
+		f.give(ctx, c, m, after)
+		m.next = c
 	}
 	for _, id := range f.decision.CallBack {
 		c := f.byID[id]

@@ -162,19 +162,21 @@ func (f *fleet) assign(ctx workflow.Context, created []string) {
 	}
 	for _, a := range f.decision.Assign {
 		c, m := f.byID[a.Container], f.byName[a.Instance]
-		f.bind(ctx, c, m)
-		m.Orders.Run = append(m.Orders.Run, f.assignment(c, m))
+		f.give(ctx, c, m, nil)
 	}
 }
 
-// bind gives a container to an instance.
-func (f *fleet) bind(ctx workflow.Context, c *member, m *machine) {
+// give gives a container to an instance: now or, if there are attempts that it is to begin
+// after, ahead.
+func (f *fleet) give(ctx workflow.Context, c *member, m *machine, after []string) {
 	c.Binding, c.Instance, c.Since = schedule.Running, m.Name, workflow.Now(ctx)
+	c.Next, c.after = len(after) > 0, after
 	c.highest++
 	c.attempt = c.highest
 	c.used++
 	c.revoked = false
 	m.containers++
+	m.Orders.Run = append(m.Orders.Run, f.assignment(c, m))
 }
 
 // assignment is the present attempt of a container on an instance.

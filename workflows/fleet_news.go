@@ -136,7 +136,7 @@ func (f *fleet) cancel(c *member, r api.Request) {
 	case !c.cancel:
 		c.cancel = true
 		if m := f.byName[c.Instance]; m != nil {
-			m.Orders.Kill = append(m.Orders.Kill, f.assignment(c, m).OnInstance())
+			m.Orders.Kill = append(m.Orders.Kill, c.onInstance())
 		}
 	}
 }

@@ -266,8 +266,14 @@ func (r record) awaitEnd(over <-chan struct{}) error {
 			return err
 		case state == unknown && time.Since(since) > onRecordWithin:
 			return fmt.Errorf("container %s is not on record after %v", r.id, onRecordWithin)
-		case state == unknown: // its own call comes later than that of the one that waits
-			time.Sleep(launchInterval)
+		case state == unknown:
+			// Its own call comes later than that of the one that waits, which is rare and soon
+			// over. Nothing but a watch of the directory would tell, which is slow to close.
+			select {
+			case <-over:
+				return nil
+			case <-time.After(launchInterval):
+			}
 		case state == stale:
 			if err := r.awaitLeftovers(); err != nil {
 				return err

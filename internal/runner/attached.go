@@ -11,9 +11,9 @@ import (
 const Started = "started"
 
 // runAttached is start, forget, logs --follow and wait in one call: it starts the
-// container, unless it is on record already, now or after others, prints its output from the offset on, and
-// then, to stderr, what `wait` prints. On a machine that runs short containers most of
-// the work is to start processes, the runner's own among them.
+// container, unless it is on record already, now or after others, prints its output from
+// the offset on, and then, to stderr, what `wait` prints. On a machine that runs short
+// containers most of the work is to start processes, the runner's own among them.
 func (s store) runAttached(c call, stdin io.Reader, stdout, stderr *os.File) error {
 	spec, err := readSpec(stdin)
 	if err != nil {

@@ -12,6 +12,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
+
+	"drover/internal/realparts"
 )
 
 // unseen is what `wait` says of a container whose supervisor died.
@@ -210,11 +212,11 @@ func TestRemainsOfACrashAreSweptAway(t *testing.T) {
 func TestFullDisk(t *testing.T) {
 	t.Parallel()
 	if os.Getuid() != 0 {
-		missing(t, "needs root to mount a small tmpfs")
+		realparts.Missing(t, "needs root to mount a small tmpfs")
 	}
 	h := newHost(t)
 	if err := unix.Mount("tmpfs", h.root, "tmpfs", 0, "size=128k"); err != nil {
-		missing(t, fmt.Sprint("cannot mount a tmpfs here: ", err))
+		realparts.Missing(t, fmt.Sprint("cannot mount a tmpfs here: ", err))
 	}
 	t.Cleanup(func() {
 		require.Eventually(t, func() bool { return unix.Unmount(h.root, 0) == nil }, patience, tick)

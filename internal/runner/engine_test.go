@@ -9,6 +9,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"drover/internal/realparts"
 )
 
 // fakeEngine stands in for docker: it runs the command as a process, notes how it was
@@ -153,7 +155,7 @@ func TestPodman(t *testing.T) {
 	t.Parallel()
 	busybox, err := exec.LookPath("busybox")
 	if _, podmanErr := exec.LookPath("podman"); podmanErr != nil || err != nil || os.Getuid() != 0 {
-		missing(t, "needs podman, busybox-static, and root")
+		realparts.Missing(t, "needs podman, busybox-static, and root")
 	}
 	h := newHost(t)
 	conf := filepath.Join(t.TempDir(), "containers.conf")

@@ -212,12 +212,3 @@ func alive(pid int) bool {
 	data, err := os.ReadFile(procPath(pid, "stat"))
 	return err == nil && !strings.Contains(string(data), ") Z ")
 }
-
-// missing skips a test that lacks a real part, or fails it where every part is required.
-func missing(t *testing.T, what string) {
-	t.Helper()
-	if os.Getenv("DROVER_REQUIRE_REAL_PARTS") == "1" {
-		t.Fatal(what)
-	}
-	t.Skip(what)
-}

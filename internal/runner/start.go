@@ -35,8 +35,8 @@ func (s store) start(id string, spec []byte) error {
 }
 
 // launch is start of a container that waits for one of others to end, if there are any. It
-// returns the reading end of the bell of the supervisor that it has
-// started, or nil when the container was on record already.
+// returns the reading end of the bell of the supervisor that it has started, or nil when
+// the container was on record already.
 func (s store) launch(id string, spec []byte, after []string) (*os.File, error) {
 	if state, err := s.record(id).state(); err != nil {
 		return nil, err

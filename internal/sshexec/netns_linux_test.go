@@ -10,6 +10,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
+
+	"drover/internal/realparts"
 )
 
 func TestUserTimeoutIsSet(t *testing.T) {
@@ -44,10 +46,7 @@ func (n namespace) ip(t *testing.T, words ...string) {
 func newNamespace(t *testing.T) namespace {
 	t.Helper()
 	if os.Geteuid() != 0 {
-		if os.Getenv("DROVER_REQUIRE_REAL_PARTS") == "1" {
-			t.Fatal("needs root, for a network namespace")
-		}
-		t.Skip("needs root, for a network namespace")
+		realparts.Missing(t, "needs root, for a network namespace")
 	}
 	needs(t, "ip", "iproute2")
 	needs(t, "nsenter", "util-linux")

@@ -17,6 +17,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"golang.org/x/crypto/ssh"
+
+	"drover/internal/realparts"
 )
 
 // needs returns the path of a program, or skips the test: fails it where the real
@@ -28,10 +30,7 @@ func needs(t testing.TB, program, part string) string {
 			return p
 		}
 	}
-	if os.Getenv("DROVER_REQUIRE_REAL_PARTS") == "1" {
-		t.Fatalf("needs %s", part)
-	}
-	t.Skipf("needs %s", part)
+	realparts.Missing(t, "needs "+part)
 	return ""
 }
 

@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"drover/internal/realparts"
 )
 
 // network drops packets to and from ports of loopback, in a chain of iptables of its
@@ -50,7 +52,7 @@ func newNetwork(t testing.TB) *network {
 	n.orders, n.answer = orders, bufio.NewReader(answer)
 	t.Cleanup(n.close)
 	if said := n.answered(); said != "ok" {
-		if os.Getenv("DROVER_REQUIRE_REAL_PARTS") != "" {
+		if realparts.Required() {
 			t.Fatalf("the network can't be cut: %s", said)
 		}
 		t.Logf("the network can't be cut here, instances hang instead: %s", said)

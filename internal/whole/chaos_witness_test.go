@@ -81,29 +81,33 @@ func newWitness(t testing.TB) *witness {
 }
 
 // submitContainer submits a container, once there is a fleet.
-func (c *chaos) submitContainer(e event) { c.submitWhenUp(e, 1, 0.5) }
+func (c *chaos) submitContainer(e event) {
+	if !c.waitsForFleet(e) {
+		c.submitWitness(e, 0.5)
+	}
+}
 
 // burst submits short containers of which each takes a whole instance: most are sent ahead.
 func (c *chaos) burst(e event) {
+	if c.waitsForFleet(e) {
+		return
+	}
 	c.say(e.kind, "of short containers")
-	c.submitWhenUp(e, 15, 2)
+	for k := range uint64(15) {
+		c.submitWitness(event{pick: e.pick + k, variant: e.variant + k, lasts: time.Duration(k%3) * time.Second}, 2)
+	}
 }
 
-func (c *chaos) submitWhenUp(e event, n int, vcpus float64) {
+// waitsForFleet has an event happen later if there is no fleet now.
+func (c *chaos) waitsForFleet(e event) bool {
 	if c.down {
 		c.counts[e.kind]--
 		c.later(500*time.Millisecond, func() { c.happens(e) })
-		return
 	}
-	for k := range uint64(n) {
-		next := event{kind: e.kind, pick: e.pick + k, variant: e.variant + k, lasts: e.lasts}
-		if n > 1 {
-			next.lasts = time.Duration(k%3) * time.Second
-		}
-		c.submitWitness(next, vcpus)
-	}
+	return c.down
 }
 
+// submitWitness submits a container that writes down what it sees.
 func (c *chaos) submitWitness(e event, vcpus float64) {
 	k := &contained{id: fmt.Sprintf("chaos-%d", len(c.witness.containers)), submitted: time.Now(), code: int(e.variant / 64 % 3 * 7)}
 	what := []string{"trivial", "wait", "wait", "print", "print", "leave"}[e.pick%6]

@@ -17,16 +17,14 @@ import (
 	"drover/internal/api"
 	"drover/internal/cloud/local"
 	"drover/internal/fleetspec"
+	"drover/internal/realparts"
 )
 
 // cutCable drops everything from and to an instance's SSH server, and returns what
 // undoes it.
 func (s *system) cutCable(i api.InstanceState) (mend func()) {
 	if _, err := exec.LookPath("iptables"); err != nil || os.Getuid() != 0 {
-		if os.Getenv("DROVER_REQUIRE_REAL_PARTS") != "" {
-			s.Fatal("needs iptables, and root")
-		}
-		s.Skip("needs iptables, and root")
+		realparts.Missing(s, "needs iptables, and root")
 	}
 	_, port, err := net.SplitHostPort(i.Address)
 	require.NoError(s, err)

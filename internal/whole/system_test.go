@@ -25,6 +25,7 @@ import (
 	"drover/internal/cloud/local"
 	"drover/internal/connect"
 	"drover/internal/fleetspec"
+	"drover/internal/realparts"
 )
 
 func TestMain(m *testing.M) {
@@ -37,10 +38,7 @@ func TestMain(m *testing.M) {
 func program(t testing.TB, name string) string {
 	bin := os.Getenv("DROVER_BIN")
 	if bin == "" {
-		if os.Getenv("DROVER_REQUIRE_REAL_PARTS") != "" {
-			t.Fatal("needs the programs in $DROVER_BIN: run `make test`")
-		}
-		t.Skip("needs the programs in $DROVER_BIN: run `make test`")
+		realparts.Missing(t, "needs the programs in $DROVER_BIN: run `make test`")
 	}
 	path := filepath.Join(bin, name)
 	_, err := os.Stat(path)
