@@ -238,8 +238,8 @@ func TestListensOnLoopbackOnly(t *testing.T) {
 	var found int
 	for _, table := range []string{"tcp", "tcp6"} {
 		f, err := os.Open(filepath.Join("/proc", fmt.Sprint(p.cmd.Process.Pid), "net", table))
-		if os.IsNotExist(err) {
-			t.Skipf("no %s in /proc", table)
+		if os.IsNotExist(err) && table == "tcp6" {
+			continue // a kernel without IPv6, where nothing can listen on it
 		}
 		require.NoError(t, err)
 		t.Cleanup(func() { assert.NoError(t, f.Close()) })
