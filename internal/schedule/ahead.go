@@ -117,7 +117,7 @@ func (p *planner) seats() []seat {
 // takesNext reports whether a container may begin on the slot in the place of another: one
 // that is to become empty is so for the first that waits.
 func (p *planner) takesNext(s int32) bool {
-	return p.slots[s].up && p.slots[s].instance >= 0 && (p.slots[s].open || s == p.emptying)
+	return p.slots[s].up && (p.slots[s].open || s == p.emptying)
 }
 
 // callBack calls back what was sent ahead and has waited for too long, would find room now,
