@@ -42,7 +42,7 @@ func (s *system) sendAhead(fleet string) *pair {
 		_, err := s.result(submit(fmt.Sprintf("%s-%d-short", fleet, k), "true"))
 		require.NoError(s, err)
 		require.NoError(s, os.RemoveAll(p.witness))
-		p.runs, p.next = submit(p.runsID, waits(p.gate, "0")...), submit(p.nextID, "sh", "-c", "echo begins >>"+p.witness)
+		p.runs, p.next = submit(p.runsID, waits(p.gate, "0")...), submit(p.nextID, "sh", "-c", `echo "begins in $DROVER_CONTAINER_DIRECTORY" >>`+p.witness)
 		p.instance = s.instanceOf(p.runsID)
 		s.eventually(20*time.Second, func() bool { state, _ := s.why(p.nextID); return state != "" }, "the fleet knows it")
 		state, status := s.why(p.nextID)
@@ -59,22 +59,28 @@ func (s *system) sendAhead(fleet string) *pair {
 // open lets the one that runs end.
 func (p *pair) open() { require.NoError(p, os.WriteFile(p.gate, nil, 0o600)) }
 
-// begun is how often the one that was sent ahead has begun.
-func (p *pair) begun() int {
+// begun is how often the one that was sent ahead has begun, on the instance of that name;
+// empty: on any.
+func (p *pair) begun(instance string) (n int) {
 	data, err := os.ReadFile(p.witness)
 	if !os.IsNotExist(err) {
 		require.NoError(p, err)
 	}
-	return strings.Count(string(data), "begins")
+	for line := range strings.Lines(string(data)) {
+		if strings.Contains(line, "/"+instance) {
+			n++
+		}
+	}
+	return n
 }
 
-// ended returns the results of both.
+// ended returns the results of both. The second has begun where it has ended.
 func (p *pair) ended() (runs, next api.ContainerResult) {
 	runs, err := p.result(p.runs)
 	require.NoError(p, err)
 	next, err = p.result(p.next)
 	require.NoError(p, err)
-	require.Equal(p, 1, p.begun())
+	require.Equal(p, 1, p.begun(next.Instance))
 	return runs, next
 }
 
@@ -85,9 +91,10 @@ func TestTheNextContainerIsSentAhead(t *testing.T) {
 	t.Run("it is called back when it waits for long", func(t *testing.T) {
 		p := s.sendAhead("back")
 		p.eventually(20*time.Second, func() bool { state, _ := s.why(p.nextID); return state == api.ContainerQueued }, "it is queued again")
-		require.Zero(t, p.begun())
+		require.Zero(t, p.begun(""))
 		p.open()
 		runs, next := p.ended()
+		require.Equal(t, 1, p.begun(""))
 		assert.Equal(t, runs.Instance, next.Instance)
 		assert.Equal(t, 1, next.Attempts, "no attempt was used up")
 	})
@@ -101,7 +108,7 @@ func TestTheNextContainerIsSentAhead(t *testing.T) {
 		p.open()
 		_, err = p.result(p.runs)
 		require.NoError(t, err)
-		assert.Zero(t, p.begun())
+		assert.Zero(t, p.begun(""))
 	})
 	t.Run("another has a higher priority", func(t *testing.T) {
 		p := s.sendAhead("priority")
@@ -109,6 +116,7 @@ func TestTheNextContainerIsSentAhead(t *testing.T) {
 		p.eventually(20*time.Second, func() bool { state, _ := s.why(p.nextID); return state == api.ContainerQueued }, "it is called back")
 		p.open()
 		_, next := p.ended()
+		require.Equal(t, 1, p.begun(""))
 		first, err := p.result(urgent)
 		require.NoError(t, err)
 		assert.True(t, first.FinishedAt.Before(next.StartedAt.Time), "it comes after that one")
@@ -119,23 +127,30 @@ func TestTheNextContainerIsSentAhead(t *testing.T) {
 		p.eventually(20*time.Second, func() bool { state, _ := s.why(p.nextID); return state == api.ContainerQueued }, "it is called back")
 		p.open()
 		runs, next := p.ended()
+		require.Equal(t, 1, p.begun(""))
 		assert.NotEqual(t, runs.Instance, next.Instance)
 		assert.Equal(t, 1, next.Attempts)
 	})
 	t.Run("its instance is destroyed", func(t *testing.T) {
 		p := s.sendAhead("destroy")
 		p.must("instance", "destroy", p.instance)
+		var destroyed api.InstanceState
+		require.NoError(t, s.client.GetWorkflow(t.Context(), api.InstanceWorkflowID("destroy", p.instance), "").Get(t.Context(), &destroyed))
 		p.open()
 		_, next := p.ended()
 		assert.NotEqual(t, p.instance, next.Instance)
+		// Its processes end one by one: the second may see the first one's end before its own.
+		assert.LessOrEqual(t, p.begun(p.instance), 1)
+		assert.False(t, next.StartedAt.Before(destroyed.GoneAt.Time), "never in two places")
 	})
 	t.Run("it begins without anybody's help", func(t *testing.T) {
 		p := s.sendAhead("alone")
 		s.workers[0].stop(syscall.SIGKILL)
 		p.open()
-		p.eventually(20*time.Second, func() bool { return p.begun() == 1 }, "it has begun")
+		p.eventually(20*time.Second, func() bool { return p.begun("") == 1 }, "it has begun")
 		s.startWorker()
 		runs, next := p.ended()
+		require.Equal(t, 1, p.begun(""))
 		assert.False(t, next.StartedAt.Before(runs.FinishedAt.Time))
 		assert.Less(t, next.StartedAt.Sub(runs.FinishedAt.Time), time.Second)
 		assert.Equal(t, 1, next.Attempts)
