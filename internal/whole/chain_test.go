@@ -32,7 +32,7 @@ func TestChainsStayOnAsManyInstancesAsTheyNeed(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			s := newSystem(t, chained)
+			s := newSystem(t, staysIdle)
 			var all sync.WaitGroup
 			for chain := range c.wide {
 				all.Go(func() {
@@ -55,7 +55,7 @@ func TestChainsStayOnAsManyInstancesAsTheyNeed(t *testing.T) {
 // that end at the same moment, each of which is followed by another.
 func TestManyThatEndAtOnceAreFollowedOnTheSameInstance(t *testing.T) {
 	t.Parallel()
-	s := newSystem(t, chained)
+	s := newSystem(t, staysIdle)
 	const wide, rounds = 20, 5
 	gates := t.TempDir()
 	submit := func(round, k int) client.WorkflowRun {
@@ -94,7 +94,7 @@ func TestWhatBootsForAContainerThatWentElsewhereServesTheNext(t *testing.T) {
 	create := func(name string) { require.NoError(t, os.WriteFile(file(name), nil, 0o600)) }
 	create("boot")
 	s := newSystem(t, func(spec *fleetspec.Spec) {
-		chained(spec)
+		staysIdle(spec)
 		spec.BootProbe = "test -e " + file("boot")
 		spec.Intervals.Probe = fleetspec.Duration(time.Second)
 	})
@@ -132,8 +132,8 @@ func TestWhatBootsForAContainerThatWentElsewhereServesTheNext(t *testing.T) {
 	s.boughtAre(2)
 }
 
-// chained is a fleet that keeps its instances for longer than a link takes to follow.
-func chained(spec *fleetspec.Spec) { spec.Timeouts.Idle = fleetspec.Duration(10 * time.Minute) }
+// staysIdle keeps idle instances for longer than a test takes.
+func staysIdle(spec *fleetspec.Spec) { spec.Timeouts.Idle = fleetspec.Duration(10 * time.Minute) }
 
 // boughtAre checks how many instances have been asked for, in all of the fleet's life.
 func (s *system) boughtAre(want int64) {

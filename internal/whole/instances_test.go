@@ -20,7 +20,7 @@ import (
 // instance waits until the fleet has one instance in that state, and returns it.
 func (s *system) instance(state string) api.InstanceState {
 	var found api.InstanceState
-	s.eventually(30*time.Second, func() bool {
+	s.eventually(time.Minute, func() bool {
 		for _, i := range s.fleet().Instances {
 			s.query(api.InstanceWorkflowID("default", i.Name), &found)
 			if found.State == state {
@@ -56,11 +56,13 @@ func (s *system) events(workflowID string) int {
 func TestOperatorsHoldDrainRunAndDestroyInstances(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t, func(spec *fleetspec.Spec) { spec.Timeouts.Idle = fleetspec.Duration(time.Second) })
-	s.must("run", "--", "true")
-	i := s.instance(api.StateIdle)
+	s.must("run", "--detach", "--name", "first", "--", "sleep", "1000")
+	i := s.instance(api.StateRunning)
 
 	s.signal(i, api.SignalSetIdleBehavior, "hold")
 	s.eventually(5*time.Second, func() bool { s.query(i.WorkflowID, &i); return i.IdleBehavior == api.Hold }, "the signal arrives")
+	s.must("cancel", "first")
+	s.drover("wait", "first")
 	held := time.Now()
 	s.must("run", "--", "true") // goes elsewhere: nothing new is placed on it
 	s.eventually(20*time.Second, func() bool { return len(s.fleet().Instances) == 1 && time.Since(held) > 3*time.Second }, "the other goes when idle")

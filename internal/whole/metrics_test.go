@@ -25,8 +25,9 @@ func TestTheTimingsOfAnInstanceAreMetrics(t *testing.T) {
 	require.NoError(t, free.Close())
 	s.startWorker("--metrics", address)
 	s.apply(func(spec *fleetspec.Spec) { spec.Timeouts.Idle = fleetspec.Duration(time.Second) })
-	s.must("run", "--", "true")
-	s.gone(s.instance(api.StateIdle))
+	ran, err := s.result(s.submit("brief", map[string]any{"command": []string{"true"}}))
+	require.NoError(t, err)
+	s.gone(api.InstanceState{WorkflowID: api.InstanceWorkflowID("default", ran.Instance)})
 
 	reply, err := http.Get("http://" + address + "/metrics")
 	require.NoError(t, err)

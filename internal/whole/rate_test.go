@@ -112,7 +112,7 @@ func TestARateLimitThatSaysWhenIsKept(t *testing.T) {
 	t.Parallel()
 	const n, perMinute = 9, 5
 	s := newSystem(t, func(spec *fleetspec.Spec) {
-		chained(spec)
+		staysIdle(spec)
 		spec.Faults = &fleetspec.Faults{Create: fleetspec.CreateFaults{PerMinute: perMinute}}
 	})
 	runs := make([]client.WorkflowRun, n)

@@ -37,7 +37,7 @@ func (s *system) settled(want int64) {
 // or that it can do nothing for: one line, and nothing has changed.
 func TestTheCommandRefusesWhatThereIsNot(t *testing.T) {
 	t.Parallel()
-	s := newSystem(t, nil)
+	s := newSystem(t, staysIdle)
 	s.must("run", "--name", "over", "--", "echo", "hi")
 	s.must("run", "--name", "list", "--array", "3-4", "--", "true")
 	i := s.instance(api.StateIdle)
@@ -169,7 +169,7 @@ func TestTheCommandRefusesWhatThereIsNot(t *testing.T) {
 // own tools.
 func TestNonsenseThroughAnyClientIsRefusedInOneLine(t *testing.T) {
 	t.Parallel()
-	s := newSystem(t, nil)
+	s := newSystem(t, staysIdle)
 	s.must("run", "--", "true")
 	i := s.instance(api.StateIdle)
 	s.must("instance", "hold", i.Name)

@@ -50,7 +50,7 @@ func TestTheNextFindsAFreePlaceHoweverSlowReportsAre(t *testing.T) {
 	workflows.Register(w)
 	require.NoError(t, w.Start())
 	t.Cleanup(w.Stop)
-	s.apply(chained)
+	s.apply(staysIdle)
 	for link := range 10 {
 		run := s.submit(fmt.Sprint("link-", link), map[string]any{"command": []string{"true"}, "vcpus": 2})
 		result, err := s.result(run)
