@@ -200,6 +200,24 @@ func TestSupervisorKilledWhileTheContainerWaits(t *testing.T) {
 	}
 }
 
+// A machine that goes down sends SIGTERM to everything, and what waits must not begin
+// when what was before it ends of that.
+func TestAContainerThatWaitsDoesNotBeginWhileTheMachineGoesDown(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	path, lines := h.witness()
+	h.ok(shell("exec sleep 1000"), "start", "a")
+	end := h.attach(shell("echo ran >>"+path), "c", "--after", "a")
+	m, err := store{h.root}.record("c").meta()
+	require.NoError(t, err)
+	require.NoError(t, unix.Kill(m.Supervisor, unix.SIGTERM))
+	h.ok("", "kill", "a")
+	_, res := end()
+	revokedResult(t, res)
+	assert.Zero(t, lines())
+	assert.Empty(t, h.ok("", "list"))
+}
+
 // A power cut may bring back what was removed to begin, and so leaves open whether the
 // container has begun.
 func TestAContainerThatWaitedBeforeAPowerCut(t *testing.T) {

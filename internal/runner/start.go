@@ -128,7 +128,7 @@ func (s store) supervise(id string, after []string, stdin io.Reader) error {
 	report := os.NewFile(reportFD, "report")
 	defer release(report)
 	// An end of the session or of the machine is for the container to notice; this
-	// process has its result to record. (Caught, not ignored: that would be inherited.)
+	// process has its result to record. One that still waits does not begin then. (Caught, not ignored: that would be inherited.)
 	signal.Notify(make(chan os.Signal, 1), unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGTERM,
 		unix.SIGPIPE, unix.SIGALRM, unix.SIGUSR1, unix.SIGUSR2, unix.SIGTSTP, unix.SIGTTIN, unix.SIGTTOU)
 	sup, lock, err := s.commit(id, after, stdin)
