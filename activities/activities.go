@@ -56,6 +56,7 @@ func (a *Activities) Register(w worker.ActivityRegistry) {
 		api.CopyRunnerActivity:      lively(a.CopyRunner),
 		api.RunProbeActivity:        lively(a.RunProbe),
 		api.WatchActivity:           a.Watch,
+		api.LastSeenActivity:        lively(a.LastSeen),
 		api.RunContainerActivity:    a.RunContainer,
 		api.KillContainerActivity:   a.KillContainer,
 		api.RevokeContainerActivity: lively(noResult(a.RevokeContainer)),

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	workflowpb "go.temporal.io/api/workflow/v1"
 	"golang.org/x/crypto/ssh"
 
 	"drover/internal/api"
@@ -178,12 +179,7 @@ func (a *Activities) ExplainBoot(ctx context.Context, in api.ExplainInput) (stri
 		return "", err
 	}
 	var text strings.Builder
-	for _, pending := range described.GetPendingActivities() {
-		if !slices.Contains(bootActivities, pending.GetActivityType().GetName()) || pending.GetLastFailure() == nil {
-			continue
-		}
-		fmt.Fprintf(&text, "tried %d times; last error: %s", pending.GetAttempt(), pending.GetLastFailure().GetMessage())
-	}
+	text.WriteString(lastErrors(described.GetPendingActivities()))
 	driver, err := a.driverOf(ctx, in.Machine)
 	if err != nil {
 		return "", err
@@ -198,6 +194,24 @@ func (a *Activities) ExplainBoot(ctx context.Context, in api.ExplainInput) (stri
 		}
 	}
 	return cmp.Or(text.String(), "no attempt has failed: it did not answer in time"), nil
+}
+
+// lastErrors says how often the steps of a boot that are under way were tried, and their last
+// errors; of several, which is which.
+func lastErrors(pending []*workflowpb.PendingActivityInfo) string {
+	var names, errs []string
+	for _, p := range pending {
+		if name := p.GetActivityType().GetName(); slices.Contains(bootActivities, name) && p.GetLastFailure() != nil {
+			names = append(names, name)
+			errs = append(errs, fmt.Sprintf("tried %d times; last error: %s", p.GetAttempt(), p.GetLastFailure().GetMessage()))
+		}
+	}
+	for k := range errs {
+		if len(errs) > 1 {
+			errs[k] = names[k] + " " + errs[k]
+		}
+	}
+	return strings.Join(errs, "; ")
 }
 
 // lastLines returns the last n lines of a text.

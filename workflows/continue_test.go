@@ -35,7 +35,7 @@ func TestAnInstanceContinuesAsNewWhileAContainerRunsAndLosesNothing(t *testing.T
 	in := next[api.InstanceInput](w)
 	assert.Equal(t, 0, w.destroyed)
 	require.NotNil(t, in.Carried)
-	assert.Equal(t, []api.Assignment{assignment("c-1")}, in.Carried.Containers)
+	assert.Equal(t, []api.CarriedAttempt{{Assignment: assignment("c-1")}}, in.Carried.Containers)
 
 	w2 := newWorld(t)
 	w2.order(time.Second, 1, api.Orders{Run: []api.Assignment{assignment("c-1")}}) // seen in the last run

@@ -20,15 +20,23 @@ func Instance(ctx workflow.Context, in api.InstanceInput) (api.InstanceState, er
 	if err != nil {
 		return api.InstanceState{}, err
 	}
-	if i.isUp() || i.exists(ctx) && i.boot(ctx) {
-		i.serve(ctx)
-	}
-	if i.continues {
+	if !i.untilOver(ctx) {
 		return i.state, i.continueAsNew(ctx)
+	}
+	return i.state, nil
+}
+
+// live is the instance's life, from where the last run of the workflow has left it.
+func (i *instance) live(ctx workflow.Context) {
+	if c := i.in.Carried; c != nil {
+		i.reattach(ctx, c)
+	}
+	if !i.leaves() && (i.isUp() || i.exists(ctx) && i.boot(ctx)) {
+		i.serve(ctx)
 	}
 	i.shutDown(ctx)
 	i.takeLeave(ctx)
-	return i.state, nil
+	i.over = true
 }
 
 // instance is what the coroutines of one Instance workflow share.
@@ -50,19 +58,25 @@ type instance struct {
 	unreachable string // no probe has succeeded for the probe timeout: the last error
 	unfit       string // it drains once it is no longer on hold: why
 	broken      bool   // its last listing said so
-	// As its last listing said, by the runner's names.
+	// What was listed on it, as far as it is still to be missed, and what its last listing
+	// called stale, by the runner's names.
 	seen, stale []string
+	watches     int       // how many activities probe it, whose heartbeats know more
+	lookedBack  time.Time // at what these have said
 
 	refusal   *api.CreateRefusal // by the cloud
 	created   bool               // it may exist: the cloud was asked for it
 	doubtful  bool               // it may exist although asking for it failed
 	listed    bool               // what runs on it has been listed
 	cameUp    *up                // by the last try, after the boot timeout
-	aliveAt   time.Time          // when a container was last known to have run on it
+	aliveAt   time.Time          // since when its boot timeout counts
+	lastTried string             // why the last try failed
+	explains  bool               // it is found out why it did not boot
+	explained bool               // why it did not boot
 	idleSince time.Time
 	tagged    api.Behavior // as the cloud's tag says
 	tagging   bool         // the tag is being written
-	explained bool         // why it did not boot
+	aged      bool         // it has been drained for its age
 	kept      bool         // stays when its idle timeout has passed
 	busyCost  float64
 
@@ -70,7 +84,7 @@ type instance struct {
 	had        []string // attempts that ended last: they are not started again
 	ordersSeen int64
 	ordersFrom string // which fleet's they are
-	continues  bool
+	over       bool   // its life
 
 	// The search attributes as last written.
 	shownState    string
@@ -88,6 +102,7 @@ type instance struct {
 type attempt struct {
 	api.Assignment
 	killing  bool
+	killBy   time.Time // when it is given up; zero: the term timeout has not begun
 	revoking bool
 	givenUp  bool
 	unlisted bool                // the instance no longer lists it
@@ -115,6 +130,7 @@ func newInstance(ctx workflow.Context, in api.InstanceInput) (*instance, workflo
 	outer := ctx
 	ctx, _ = workflow.NewDisconnectedContext(ctx)
 	i.runs, i.cancelRuns = workflow.WithCancel(ctx)
+	workflow.GoNamed(ctx, "life", i.live) // before any order is taken in
 	i.listen(ctx, outer)
 	workflow.GoNamed(ctx, "reports", i.deliverMail)
 	workflow.GoNamed(ctx, "tags", i.keepTags)
@@ -124,6 +140,7 @@ func newInstance(ctx workflow.Context, in api.InstanceInput) (*instance, workflo
 // begin fills in what is known of an instance before its creation.
 func (i *instance) begin(ctx workflow.Context) {
 	spec, now := i.in.Spec, workflow.Now(ctx)
+	i.aliveAt = now
 	i.state = api.InstanceState{
 		Name: i.in.Name, Fleet: spec.Fleet,
 		State: api.StateBooting, Since: api.Time{Time: now}, Reason: "creation requested",
@@ -143,7 +160,14 @@ func (i *instance) begin(ctx workflow.Context) {
 
 // isUp reports whether the instance was usable when an earlier run of this workflow
 // continued as this one.
-func (i *instance) isUp() bool { return i.in.Carried != nil }
+func (i *instance) isUp() bool {
+	return i.in.Carried != nil && i.in.Carried.State.BootOutcome == api.BootSuccess
+}
+
+// leaves reports whether the instance is being destroyed, or has been.
+func (i *instance) leaves() bool {
+	return i.state.State == api.StateShutdown || i.state.State == api.StateGone
+}
 
 // await blocks until the condition holds.
 func (i *instance) await(ctx workflow.Context, condition func() bool) {

@@ -3,6 +3,7 @@ package workflows
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"go.temporal.io/sdk/temporal"
@@ -53,9 +54,11 @@ func (i *instance) probe(ctx workflow.Context) (listing api.Listing, ok bool) {
 }
 
 // settleTime is how long after its discovery what runs on an instance is looked at:
-// by then the activities of a workflow that was terminated have ended, and start
-// nothing any more.
-const settleTime = 6 * time.Second
+// by then the activities of a workflow that was terminated have heard of it with a
+// heartbeat, have ended, and start nothing any more.
+func (i *instance) settleTime() time.Duration {
+	return max(i.in.Spec.Intervals.Heartbeat.D(), heartbeatTimeout/api.HeartbeatsMissed) + 2*time.Second
+}
 
 // probeFound probes an instance that was found. Containers may run there although its
 // boot probe fails: what the run probe lists is adopted, and watched, all the same.
@@ -66,18 +69,26 @@ func (i *instance) probeFound(ctx workflow.Context) bool {
 	defer cancel()
 	workflow.GoNamed(ctx, "boot probe", func(ctx workflow.Context) { booted = i.bootProbe(ctx) })
 	workflow.GoNamed(ctx, "run probe", func(ctx workflow.Context) {
-		pause := workflow.TimerOptions{Summary: "until an earlier workflow's activities have ended"}
-		if workflow.NewTimerWithOptions(ctx, settleTime, pause).Get(ctx, nil) != nil {
-			return
-		}
-		var listing api.Listing
-		if i.runProbe(ctx, &listing) {
-			i.adopt(ctx, listing)
+		if i.listed || i.listFound(ctx) {
 			i.watch(ctx)
 		}
 	})
-	i.await(ctx, func() bool { return booted && i.listed || i.mustLeave() || i.cameUp != nil })
+	i.awaitBoot(ctx, "the probes of "+i.where(), func() bool { return booted && i.listed || i.cameUp != nil })
 	return booted && i.listed
+}
+
+// listFound adopts what runs on an instance that was found, and reports whether it could.
+func (i *instance) listFound(ctx workflow.Context) bool {
+	pause := workflow.TimerOptions{Summary: "until an earlier workflow's activities have ended"}
+	if workflow.NewTimerWithOptions(ctx, i.settleTime(), pause).Get(ctx, nil) != nil {
+		return false
+	}
+	var listing api.Listing
+	if !i.runProbe(ctx, &listing) {
+		return false
+	}
+	i.adopt(ctx, listing)
+	return true
 }
 
 // adopt takes in the first listing of an instance that was found.
@@ -159,7 +170,7 @@ func (i *instance) bootFailed(ctx workflow.Context, summary string, err error) {
 	case errors.As(err, &application) && application.Type() == api.ErrorGone:
 		i.died(application)
 	default:
-		i.late = fmt.Sprintf("%s: %s", summary, reasonOf(err))
+		i.late, i.explained = fmt.Sprintf("%s: %s", summary, reasonOf(err)), true
 	}
 	i.note(ctx, "boot failed: "+i.late+i.gone)
 	i.await(ctx, i.mustLeave)
@@ -178,10 +189,11 @@ func (i *instance) died(err *temporal.ApplicationError) {
 // explainBoot notes what kept a boot from succeeding: the step, how often it was
 // tried and its last error, which only the server knows, and what the console says.
 func (i *instance) explainBoot(ctx workflow.Context, step string) {
+	i.await(ctx, func() bool { return !i.explains })
 	if i.late == "" || i.explained {
 		return // by choice, or said already
 	}
-	i.explained = true
+	i.explains = true
 	info := workflow.GetInfo(ctx).WorkflowExecution
 	in := api.ExplainInput{Machine: i.machine, WorkflowID: info.ID, RunID: info.RunID}
 	options := activityOptions("why "+i.called()+" did not boot", 30*time.Second)
@@ -192,8 +204,12 @@ func (i *instance) explainBoot(ctx workflow.Context, step string) {
 	if err != nil {
 		explanation = "the reason could not be had: " + reasonOf(err)
 	}
+	if !strings.Contains(explanation, i.lastTried) {
+		explanation += "; at last: " + i.lastTried
+	}
 	i.late = fmt.Sprintf("%s at %s: %s", i.late, step, explanation)
 	i.note(ctx, i.late)
+	i.explains, i.explained = false, true
 }
 
 // bootOver settles the boot outcome, once. The boot of an instance that was found is

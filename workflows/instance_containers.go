@@ -154,19 +154,23 @@ func (i *instance) attempt(name string) *attempt {
 
 // kill ends an attempt of a container, by the runner's name for it, with SIGTERM, again
 // and again, or gives it up.
-func (i *instance) kill(ctx workflow.Context, name string) {
-	i.killWithin(ctx, name, i.in.Spec.Timeouts.Term.D())
-}
+func (i *instance) kill(ctx workflow.Context, name string) { i.killBy(ctx, name, time.Time{}) }
 
-func (i *instance) killWithin(ctx workflow.Context, name string, term time.Duration) {
+// killBy is kill with the time at which the attempt is given up. The zero value: when the
+// term timeout has passed since it could be reached.
+func (i *instance) killBy(ctx workflow.Context, name string, at time.Time) {
 	a := i.attempt(name)
 	if a == nil || a.killing {
 		return
 	}
-	a.killing = true
+	a.killing, a.killBy = true, at
 	workflow.GoNamed(ctx, "kill "+name, func(ctx workflow.Context) {
 		ctx, _ = workflow.NewDisconnectedContext(ctx)
 		i.await(ctx, func() bool { return i.listed || !slices.Contains(i.attempts, a) })
+		if a.killBy.IsZero() {
+			a.killBy = workflow.Now(ctx).Add(i.in.Spec.Timeouts.Term.D())
+		}
+		term := max(a.killBy.Sub(workflow.Now(ctx)), time.Second)
 		in := api.KillInput{
 			Machine: i.machine, Assignment: a.Assignment,
 			Interval: i.in.Spec.Timeouts.Signal, Timeout: fleetspec.Duration(term),
@@ -228,9 +232,8 @@ func (i *instance) noticed(ctx workflow.Context, at time.Time) {
 	}
 	i.state.NoticeAt = api.Time{Time: at}
 	i.drain(ctx, fmt.Sprintf("the provider takes it at %s", stamp(i.state.NoticeAt)))
-	left := max(at.Sub(workflow.Now(ctx)), time.Second)
 	for _, name := range i.names() {
-		i.killWithin(ctx, name, left)
+		i.killBy(ctx, name, at)
 	}
 	i.report()
 }

@@ -22,7 +22,7 @@ func (i *instance) exists(ctx workflow.Context) bool {
 	i.created = true
 	i.changed(ctx)
 	workflow.GoNamed(ctx, "boot timeout", i.bootClock)
-	if i.in.Found != nil {
+	if i.in.Found != nil || i.in.Carried != nil {
 		i.report()
 		return true
 	}

@@ -15,7 +15,7 @@ import (
 func (i *instance) mustLeave() bool {
 	found := i.state.State == api.StateUnknown
 	switch {
-	case i.destroy || i.gone != "":
+	case i.destroy || i.gone != "" || i.leaves():
 		return true
 	case i.state.IdleBehavior == api.Hold:
 		return false
@@ -78,13 +78,9 @@ func (i *instance) failedBoot() string {
 // shutDown destroys the instance and returns once the cloud no longer has it.
 // Only then are the containers that were on it lost.
 func (i *instance) shutDown(ctx workflow.Context) {
-	if i.state.BootOutcome == "" {
-		i.bootOver(ctx, i.failedBoot())
+	if !i.leaves() { // else an earlier run has begun it
+		i.beginToLeave(ctx)
 	}
-	i.state.Outcome = i.outcome()
-	i.state.LeftAt = api.Time{Time: workflow.Now(ctx)}
-	i.enter(ctx, api.StateShutdown, i.whyLeave())
-	i.report()
 	if i.created {
 		i.destroyUntilGone(ctx)
 		letOthersRun(ctx) // an exit may have come in with the news that the instance is gone
@@ -101,6 +97,17 @@ func (i *instance) shutDown(ctx workflow.Context) {
 	i.time(ctx, "drover_destroy_duration", i.state.LeftAt, i.state.GoneAt)
 	i.countCost(ctx)
 	i.enter(ctx, api.StateGone, i.state.Reason)
+}
+
+// beginToLeave settles how the instance's life went, and says so.
+func (i *instance) beginToLeave(ctx workflow.Context) {
+	if i.state.BootOutcome == "" {
+		i.bootOver(ctx, i.failedBoot())
+	}
+	i.state.Outcome = i.outcome()
+	i.state.LeftAt = api.Time{Time: workflow.Now(ctx)}
+	i.enter(ctx, api.StateShutdown, i.whyLeave())
+	i.report()
 }
 
 // destroyUntilGone asks the cloud to destroy the instance, again and again, until the

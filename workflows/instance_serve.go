@@ -2,7 +2,6 @@ package workflows
 
 import (
 	"fmt"
-	"slices"
 	"time"
 
 	"go.temporal.io/sdk/workflow"
@@ -10,40 +9,20 @@ import (
 	"drover/internal/api"
 )
 
-// serve runs containers until the instance must leave, or this run of the workflow
-// must end.
+// serve runs containers until the instance must leave.
 func (i *instance) serve(ctx workflow.Context) {
 	ctx, cancel := workflow.WithCancel(ctx)
 	defer cancel()
-	if c := i.in.Carried; c != nil {
-		i.reattach(ctx, c)
-	}
 	i.settle(ctx)
 	i.report()
 	workflow.GoNamed(ctx, "watch", i.watch)
 	workflow.GoNamed(ctx, "idle clock", i.idleClock)
-	if age := i.in.Spec.Timeouts.MaxAge.D(); age > 0 {
+	if age := i.in.Spec.Timeouts.MaxAge.D(); age > 0 && !i.aged {
 		workflow.GoNamed(ctx, "age", i.ageClock)
 	}
-	for !i.mustLeave() && !i.continues {
-		i.await(ctx, func() bool { return i.mustLeave() || i.mustContinue(ctx) })
+	for !i.mustLeave() {
+		i.await(ctx, i.mustLeave)
 		letOthersRun(ctx)
-		i.continues = !i.mustLeave() && i.mustContinue(ctx)
-	}
-}
-
-// reattach goes on with the containers that the last run left.
-func (i *instance) reattach(ctx workflow.Context, c *api.InstanceCarried) {
-	for _, assignment := range c.Containers {
-		a := i.start(ctx, assignment)
-		a.givenUp = slices.Contains(c.GivenUp, a.Container)
-		a.killing = a.givenUp
-	}
-	for _, name := range c.Killing {
-		i.kill(ctx, name)
-	}
-	for _, name := range c.Revoking {
-		i.revoke(ctx, name)
 	}
 }
 
@@ -95,6 +74,7 @@ func (i *instance) ageClock(ctx workflow.Context) {
 	wait := i.state.CreatedAt.Add(age).Sub(workflow.Now(ctx))
 	timer := workflow.NewTimerWithOptions(ctx, max(wait, 0), workflow.TimerOptions{Summary: fmt.Sprintf("maximum age %s", age)})
 	if timer.Get(ctx, nil) == nil {
+		i.aged = true
 		i.drain(ctx, fmt.Sprintf("has lived for %s", age))
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
@@ -15,6 +16,8 @@ import (
 // something is new, so that a quiet hour leaves nothing in the history.
 func (i *instance) watch(ctx workflow.Context) {
 	spec := i.in.Spec
+	i.watches++
+	defer func() { i.watches-- }()
 	for ctx.Err() == nil {
 		known := i.known()
 		in := api.WatchInput{
@@ -48,6 +51,9 @@ func (i *instance) watched(ctx workflow.Context, result api.WatchResult, known [
 	if result.LastProbe.After(i.state.LastProbe.Time) {
 		i.state.LastProbe = api.Time{Time: result.LastProbe}
 	}
+	for _, name := range result.Unlisted {
+		i.unlist(name)
+	}
 	switch {
 	case result.Gone != "":
 		i.gone = result.Gone
@@ -59,9 +65,6 @@ func (i *instance) watched(ctx workflow.Context, result api.WatchResult, known [
 	case result.Listing != nil:
 		i.unreachable = ""
 		i.observe(ctx, *result.Listing, known)
-	}
-	for _, name := range result.Unlisted {
-		i.unlist(name)
 	}
 	if !result.Notice.IsZero() {
 		i.noticed(ctx, result.Notice)
@@ -80,13 +83,47 @@ func (i *instance) observe(ctx workflow.Context, listing api.Listing, known []st
 		i.note(ctx, fmt.Sprintf("adopted container %s, found on the instance", id))
 		i.start(ctx, api.Assignment{Container: id, Attempt: attempt, Count: attempt, Label: "(adopted)", QueuedAt: workflow.Now(ctx), Adopted: true})
 	}
-	i.seen, i.stale = listing.Containers, listing.Stale
+	i.seen, i.stale = i.stillMissed(listing.Containers), listing.Stale
 	if listing.Broken && !i.broken {
 		i.drain(ctx, whyBroken)
 	}
 	i.broken = listing.Broken
 	i.endStale(ctx)
 	i.settle(ctx)
+}
+
+// stillMissed returns what a listing has, and those of the earlier ones whose absence may be
+// a matter of a moment: the next watch looks for them, too.
+func (i *instance) stillMissed(listed []string) []string {
+	all := slices.Clone(listed)
+	for _, name := range i.seen {
+		if a := i.attempt(name); a != nil && !a.unlisted && !slices.Contains(all, name) {
+			all = append(all, name)
+		}
+	}
+	return all
+}
+
+// lookBack takes in what the heartbeats of the watch activity have said, which ends with
+// this run: the next would count the probe timeout from when there was news last. It is no
+// local activity, which would keep open the workflow task that continues as new.
+func (i *instance) lookBack(ctx workflow.Context) {
+	if i.watches == 0 || workflow.Now(ctx).Sub(i.lookedBack) < i.in.Spec.Intervals.Probe.D() {
+		return
+	}
+	i.lookedBack = workflow.Now(ctx)
+	options := activityOptions("what has been seen of "+i.called(), 30*time.Second)
+	options.RetryPolicy.MaximumAttempts = 5
+	in := api.LastSeenInput{WorkflowID: i.state.WorkflowID, RunID: i.state.RunID}
+	var seen api.Watched
+	err := workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, options), api.LastSeenActivity, in).Get(ctx, &seen)
+	if err != nil {
+		i.note(ctx, "when it was last seen is not known: "+reasonOf(err))
+		return
+	}
+	if seen.LastProbe.After(i.state.LastProbe.Time) {
+		i.state.LastProbe, i.seen = api.Time{Time: seen.LastProbe}, seen.Listed
+	}
 }
 
 // whyBroken is why a broken instance drains.

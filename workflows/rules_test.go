@@ -174,7 +174,7 @@ func TestAFoundInstanceThatNeverAnswersGoesWithWhatItWasGiven(t *testing.T) {
 	}
 	w.order(time.Second, 1, api.Orders{Resume: []api.Assignment{assignment("c-1")}})
 	state := w.foundInstance(api.Run)
-	assert.Equal(t, "unreachable: boot timeout 10m0s", state.Reason)
+	assert.Equal(t, "unreachable: boot timeout 10m0s: connection refused", state.Reason)
 	assert.Equal(t, api.BootFailure, state.BootOutcome)
 	assert.Equal(t, api.Lost, w.ended()[0].How)
 	assert.Equal(t, 1, w.destroyed)

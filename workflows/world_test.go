@@ -29,6 +29,7 @@ type world struct {
 	env *testsuite.TestWorkflowEnvironment
 
 	create    func(api.CreateInput) error
+	creates   func(context.Context) error
 	address   func() error
 	bootProbe func() error
 	// bootProbes is bootProbe with the activity's context.
@@ -43,6 +44,7 @@ type world struct {
 	revoke     func() error
 	destroy    func() error
 	watch      func(context.Context, api.WatchInput) (api.WatchResult, error)
+	lastSeen   func() (api.Watched, error)
 	missing    func(api.Message) bool
 
 	mu         sync.Mutex
@@ -75,7 +77,7 @@ func newWorld(t *testing.T) *world {
 	for name, function := range map[string]any{
 		api.CreateInstanceActivity: w.createInstance, api.AwaitAddressActivity: w.awaitAddress,
 		api.BootProbeActivity: w.probeBoot, api.CopyRunnerActivity: w.copyRunner, api.RunProbeActivity: w.probeRun,
-		api.WatchActivity: w.watchInstance, api.RunContainerActivity: w.runContainer, api.KillContainerActivity: w.killContainer,
+		api.WatchActivity: w.watchInstance, api.LastSeenActivity: w.lastSeenOf, api.RunContainerActivity: w.runContainer, api.KillContainerActivity: w.killContainer,
 		api.RevokeContainerActivity: w.revokeContainer,
 		api.DestroyInstanceActivity: w.destroyInstance, api.TagInstanceActivity: w.tag, api.ExplainBootActivity: w.explain,
 		api.PrepareFleetActivity: w.prepare, api.SyncFleetActivity: w.sync, api.RecallActivity: w.recall, api.DeliverActivity: w.deliver, api.SubmitActivity: w.submit, api.AskStatusActivity: w.ask,
@@ -92,9 +94,12 @@ func (w *world) note(what string) {
 	w.did = append(w.did, what)
 }
 
-func (w *world) createInstance(_ context.Context, in api.CreateInput) (api.Machine, error) {
+func (w *world) createInstance(ctx context.Context, in api.CreateInput) (api.Machine, error) {
 	w.note("create")
 	in.Machine.CloudID = "i-1"
+	if w.creates != nil {
+		return in.Machine, w.creates(ctx)
+	}
 	if w.create != nil {
 		return in.Machine, w.create(in)
 	}
@@ -145,6 +150,13 @@ func (w *world) watchInstance(ctx context.Context, in api.WatchInput) (api.Watch
 		return w.watch(ctx, in)
 	}
 	return api.WatchResult{}, activity.ErrResultPending // lasts: time goes on
+}
+
+func (w *world) lastSeenOf(context.Context, api.LastSeenInput) (api.Watched, error) {
+	if w.lastSeen != nil {
+		return w.lastSeen()
+	}
+	return api.Watched{}, nil
 }
 
 func (w *world) runContainer(ctx context.Context, in api.RunContainerInput) (api.RunContainerResult, error) {

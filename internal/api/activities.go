@@ -14,6 +14,7 @@ const (
 	CopyRunnerActivity      = "CopyRunner"
 	RunProbeActivity        = "RunProbe"
 	WatchActivity           = "Watch"
+	LastSeenActivity        = "LastSeen"
 	RunContainerActivity    = "RunContainer"
 	KillContainerActivity   = "KillContainer"
 	RevokeContainerActivity = "RevokeContainer"
@@ -129,12 +130,20 @@ type WatchInput struct {
 }
 
 // Watched is what the heartbeats of a Watch activity keep for the worker that takes it
-// over.
+// over, and for the workflow's next run.
 type Watched struct {
 	// LastProbe is when a probe last succeeded.
 	LastProbe time.Time `json:"last_probe"`
 	// Listed are the containers that the last one listed.
 	Listed []string `json:"listed,omitempty"`
+}
+
+// LastSeenInput is the input of the LastSeen activity, which returns a Watched.
+type LastSeenInput struct {
+	// WorkflowID and RunID are the instance's workflow, whose pending activity is
+	// asked about.
+	WorkflowID string `json:"workflow_id"`
+	RunID      string `json:"run_id"`
 }
 
 // WatchResult says what has changed on an instance.

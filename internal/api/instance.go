@@ -174,12 +174,7 @@ type InstanceCarried struct {
 	// Machine is how the instance is reached.
 	Machine Machine `json:"machine"`
 	// Containers run on the instance and are re-attached to.
-	Containers []Assignment `json:"containers,omitempty"`
-	// Killing are those of Containers that are being killed.
-	Killing []string `json:"killing,omitempty"`
-	// Revoking are those of Containers that are being revoked, as Assignment.OnInstance names
-	// them.
-	Revoking []string `json:"revoking,omitempty"`
+	Containers []CarriedAttempt `json:"containers,omitempty"`
 	// Kept: it stays when its idle timeout has passed.
 	Kept bool `json:"kept,omitempty"`
 	// IdleSince is when its last container ended, or when it came up.
@@ -196,8 +191,18 @@ type InstanceCarried struct {
 	// Broken and Unreachable are what the last watch has said.
 	Broken      bool   `json:"broken,omitempty"`
 	Unreachable string `json:"unreachable,omitempty"`
-	// GivenUp are those of Containers that can't be killed.
-	GivenUp []string `json:"given_up,omitempty"`
+	// Watched is what probes had seen by then, and Stale what the last watch said is stale.
+	Watched Watched  `json:"watched"`
+	Stale   []string `json:"stale,omitempty"`
+	// Listed: what runs on it has been listed. AliveAt, of one that is not up, is since when its
+	// boot timeout counts, Late why it has not come up, and Explained whether that is all that
+	// can be said.
+	Listed    bool      `json:"listed"`
+	AliveAt   time.Time `json:"alive_at,omitzero"`
+	Late      string    `json:"late,omitempty"`
+	Explained bool      `json:"explained,omitempty"`
+	// Aged: it has been drained because it had reached its maximum age.
+	Aged bool `json:"aged,omitempty"`
 	// OrdersSeen is the highest Orders.Seq that was carried out, ReportsSent the
 	// highest Report.Seq.
 	OrdersSeen int64 `json:"orders_seen"`
@@ -206,6 +211,21 @@ type InstanceCarried struct {
 	ReportsSent int64  `json:"reports_sent"`
 	// Had are the attempts that ended last: they are not started again.
 	Had []string `json:"had,omitempty"`
+}
+
+// CarriedAttempt is an attempt of a container on an instance that continues as new.
+type CarriedAttempt struct {
+	Assignment
+	// Killing: it is being killed. KillBy is when it is given up; the zero value: the term
+	// timeout has not begun.
+	Killing bool      `json:"killing,omitempty"`
+	KillBy  time.Time `json:"kill_by,omitzero"`
+	// Revoking: it is seen to that it does not begin if it has not.
+	Revoking bool `json:"revoking,omitempty"`
+	// GivenUp: it can't be killed.
+	GivenUp bool `json:"given_up,omitempty"`
+	// Unlisted: the instance no longer lists it, and its result is fetched.
+	Unlisted bool `json:"unlisted,omitempty"`
 }
 
 // InstanceState answers QueryState on an Instance, and is the result of its
