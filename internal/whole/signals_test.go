@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
 
@@ -82,6 +83,7 @@ func TestNoSignalToAnInstanceIsLostWhileItContinuesAsNew(t *testing.T) {
 	s.collector("collector")
 	spec := fleetspec.Default("collector")
 	spec.Output.Store = "file://" + t.TempDir()
+	spec.Intervals.Probe, spec.Intervals.Heartbeat = fleetspec.Duration(time.Second), fleetspec.Duration(2*time.Second)
 	in := api.InstanceInput{Name: "collector-1", Type: spec.InstanceTypes[0], Spec: api.InstanceSpecOf(spec)}
 	id := api.InstanceWorkflowID("collector", in.Name)
 	_, err := s.client.ExecuteWorkflow(t.Context(), client.StartWorkflowOptions{ID: id, TaskQueue: api.DefaultTaskQueue}, api.InstanceWorkflow, in)
@@ -89,6 +91,7 @@ func TestNoSignalToAnInstanceIsLostWhileItContinuesAsNew(t *testing.T) {
 	s.send(id, api.SignalSetIdleBehavior, "hold") // it refuses all containers
 	var state api.InstanceState
 	s.eventually(20*time.Second, func() bool { s.query(id, &state); return state.State == api.StateIdle }, "it comes up")
+	s.eventually(time.Minute, func() bool { return s.lastSeen(id).LastProbe.After(state.UpAt.Time) }, "it is watched")
 	var all sync.WaitGroup
 	all.Go(func() {
 		for k := range manySignals / 4 {
@@ -103,8 +106,22 @@ func TestNoSignalToAnInstanceIsLostWhileItContinuesAsNew(t *testing.T) {
 	var got collected
 	s.eventually(time.Minute, func() bool { s.query(api.FleetWorkflowID("collector"), &got); return len(got.Refused) == manySignals }, "all orders are answered")
 	s.send(id, api.SignalDestroy, "the test is over")
-	assert.Equal(t, "destroyed: the test is over", s.gone(api.InstanceState{WorkflowID: id}).Reason)
+	state = s.gone(api.InstanceState{WorkflowID: id})
+	assert.Equal(t, "destroyed: the test is over", state.Reason)
 	assert.NotZero(t, s.continuedRuns(id))
+	assert.True(t, state.LastProbe.After(state.UpAt.Time), "what only a heartbeat has said goes from run to run")
+}
+
+// lastSeen returns what the activity that watches an instance has said with its heartbeats.
+func (s *system) lastSeen(workflowID string) (seen api.Watched) {
+	described, err := s.client.DescribeWorkflowExecution(s.Context(), workflowID, "")
+	require.NoError(s, err)
+	for _, pending := range described.GetPendingActivities() {
+		if pending.GetActivityType().GetName() == api.WatchActivity && pending.GetHeartbeatDetails() != nil {
+			require.NoError(s, converter.GetDefaultDataConverter().FromPayloads(pending.GetHeartbeatDetails(), &seen))
+		}
+	}
+	return seen
 }
 
 func TestNoSignalToAContainerIsLostWhileItContinuesAsNew(t *testing.T) {
