@@ -60,7 +60,7 @@ func (i *instance) lastTry(ctx workflow.Context) {
 		return
 	}
 	var listing api.Listing
-	known := i.known()
+	known := i.names()
 	booted := i.try(ctx, "last boot probe of "+i.where(), api.BootProbeActivity, i.bootProbeInput(), nil)
 	found := i.state.State == api.StateUnknown
 	if !booted && !found {
