@@ -159,7 +159,7 @@ func (a *Activities) sshFailed(ctx context.Context, m api.Machine, err error) er
 	if gone := a.checkAlive(ctx, m); gone != nil {
 		return gone
 	}
-	delay := time.Second
+	var delay time.Duration // that of the step
 	if sshexec.FailedAt(err, sshexec.StepAuth) {
 		delay = 5 * time.Second
 	}

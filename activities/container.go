@@ -80,10 +80,34 @@ func (r *remote) run(ctx context.Context, say, adopted func(string)) (api.RunCon
 		adopted(begun.WorkflowID)
 	}
 	l, err := r.attend(ctx, spec, func() { say("running") })
-	var refused *startError
+	if refused := (*startError)(nil); errors.As(err, &refused) {
+		return r.refused(ctx, begun, refused)
+	}
+	return r.became(begun, l, err)
+}
+
+// refused returns what became of a container that the instance did not start when it was
+// asked to: an earlier call may have started it.
+func (r *remote) refused(ctx context.Context, begun api.RunContainerResult, why *startError) (api.RunContainerResult, error) {
+	listing, err := r.list(ctx, r.in.Machine)
+	if err != nil {
+		return api.RunContainerResult{}, errors.Join(why, err)
+	}
+	if slices.Contains(listing.Containers, r.in.Assignment.OnInstance()) {
+		return api.RunContainerResult{}, fmt.Errorf("it runs, but can't be attached to: %w", why)
+	}
+	r.in.Unlisted = true // if it has ended, its output and its result are there
+	if _, err := r.wait(ctx); exitedWith(err, runnerUnknownID) {
+		return api.RunContainerResult{How: api.StartFailed, Detail: why.text}, nil
+	}
+	l, err := r.attend(ctx, nil, func() {})
+	return r.became(begun, l, err)
+}
+
+// became tells what became of a container that was attended. An error means that it is not
+// known yet.
+func (r *remote) became(begun api.RunContainerResult, l life, err error) (api.RunContainerResult, error) {
 	switch {
-	case errors.As(err, &refused):
-		return api.RunContainerResult{How: api.StartFailed, Detail: refused.text}, nil
 	case exitedWith(err, runnerUnknownID):
 		return api.RunContainerResult{How: api.Lost, Detail: "the instance has lost its record"}, nil
 	case errors.Is(err, errNoResult):
@@ -148,7 +172,7 @@ func (r *remote) adopt(ctx context.Context) (api.RunContainerResult, error) {
 	switch {
 	case err != nil && !isFinal(err): // there may be no fleet
 		return api.RunContainerResult{}, err
-	case r.isElsewhere(known):
+	case r.isElsewhere(known), isPlaced(known) && known.Attempt != r.in.Assignment.Attempt: // no container runs twice
 		return r.killUnwanted(ctx)
 	case err == nil && known.State != "":
 		return api.RunContainerResult{WorkflowID: known.WorkflowID}, nil
@@ -219,7 +243,7 @@ func (a *Activities) KillContainer(ctx context.Context, in api.KillInput) (bool,
 	}
 	for {
 		err := r.call(ctx, sshexec.Command{}, "kill", in.Assignment.OnInstance())
-		if err == nil {
+		if err == nil || exitedWith(err, runnerUnknownID) {
 			return true, nil
 		}
 		if interruption := interrupted(ctx); interruption != nil {

@@ -109,11 +109,16 @@ func (r *remote) callStart(ctx context.Context, spec []byte) error {
 	return notStarted(err, text.String())
 }
 
+// shellFailed is the first exit status that a shell gives to a program that it could not
+// run, or that a signal has ended.
+const shellFailed = 126
+
 // notStarted makes a startError of the end of a call that has said why it could not
-// start the container. Other errors it returns as they are.
+// start the container. Other errors it returns as they are: that of a runner which could
+// not be run or was killed leaves open what has become of the container.
 func notStarted(err error, said string) error {
 	var exit *sshexec.ExitError
-	if errors.As(err, &exit) {
+	if errors.As(err, &exit) && exit.Status > 0 && exit.Status < shellFailed {
 		return &startError{cmp.Or(strings.TrimSpace(said), strings.TrimSpace(exit.Stderr), err.Error())}
 	}
 	return err

@@ -53,7 +53,7 @@ func (a *Activities) Watch(ctx context.Context, in api.WatchInput) (api.WatchRes
 type watcher struct {
 	*Activities
 	in       api.WatchInput
-	known    []string                    // to the workflow, when it was last asked
+	known    []string                    // attempts that the workflow knew when it was last asked
 	foreign  []string                    // attempts of other fleets
 	kept     atomic.Pointer[api.Watched] // read by heartbeats
 	absent   map[string]int              // how many probes in a row have not listed what was listed
@@ -155,8 +155,8 @@ func (w *watcher) newlyStale(listing api.Listing) bool {
 // unknown reports whether an attempt is unknown to the workflow, as far as the watcher
 // knows.
 func (w *watcher) unknown(name string) bool {
-	id, _, err := api.ParseOnInstance(name)
-	return err == nil && !slices.Contains(w.known, id) && !slices.Contains(w.foreign, name)
+	_, _, err := api.ParseOnInstance(name)
+	return err == nil && !slices.Contains(w.known, name) && !slices.Contains(w.foreign, name)
 }
 
 // compare holds the listing against what the workflow knows. It returns the attempts
@@ -169,15 +169,15 @@ func (w *watcher) compare(ctx context.Context, listing api.Listing) (unlisted []
 		return nil, false, nil
 	}
 	info := activity.GetInfo(ctx).WorkflowExecution
-	answer, err := w.client.QueryWorkflow(ctx, info.ID, info.RunID, api.QueryState)
+	answer, err := w.client.QueryWorkflow(ctx, info.ID, info.RunID, api.QueryAttempts)
 	if err != nil {
 		return nil, false, err
 	}
-	var state api.InstanceState
-	if err := answer.Get(&state); err != nil {
+	var known []string
+	if err := answer.Get(&known); err != nil {
 		return nil, false, err
 	}
-	w.known = state.Running
+	w.known = known
 	w.noLongerMiss(unlisted)
 	added, err = w.hasStrangers(ctx, listing)
 	return slices.DeleteFunc(unlisted, w.unknown), added, err

@@ -164,11 +164,6 @@ func (i *instance) isUp() bool {
 	return i.in.Carried != nil && i.in.Carried.State.BootOutcome == api.BootSuccess
 }
 
-// leaves reports whether the instance is being destroyed, or has been.
-func (i *instance) leaves() bool {
-	return i.state.State == api.StateShutdown || i.state.State == api.StateGone
-}
-
 // await blocks until the condition holds.
 func (i *instance) await(ctx workflow.Context, condition func() bool) {
 	if err := workflow.Await(ctx, condition); err != nil && ctx.Err() == nil {

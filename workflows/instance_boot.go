@@ -134,7 +134,9 @@ func (i *instance) step(ctx workflow.Context, summary, activity string, in, out 
 	defer cancel()
 	i.state.Reason = summary
 	i.changed(ctx)
-	done := workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, activityOptions(summary, 2*time.Minute)), activity, in)
+	options := activityOptions(summary, 2*time.Minute)
+	options.RetryPolicy.InitialInterval = i.in.Spec.Intervals.Probe.D()
+	done := workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, options), activity, in)
 	if i.awaitBoot(ctx, summary, func() bool { return done.IsReady() || i.cameUp != nil }); !done.IsReady() {
 		return false
 	}

@@ -98,7 +98,7 @@ func (i *instance) lastTry(ctx workflow.Context) error {
 		return nil
 	}
 	var listing api.Listing
-	known := i.known()
+	known := i.names()
 	failed := i.try(ctx, "last boot probe of "+i.where(), api.BootProbeActivity, i.bootProbeInput(), nil)
 	booted, found := failed == nil, i.state.State == api.StateUnknown
 	if !booted && !found {

@@ -31,6 +31,11 @@ func (i *instance) mustLeave() bool {
 	return false
 }
 
+// leaves reports whether the instance is being destroyed, or gone.
+func (i *instance) leaves() bool {
+	return i.state.State == api.StateShutdown || i.state.State == api.StateGone
+}
+
 // busy reports whether a container is on the instance that has not been given up.
 func (i *instance) busy() bool {
 	return slices.ContainsFunc(i.attempts, func(a *attempt) bool { return !a.givenUp })

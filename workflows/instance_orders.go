@@ -2,6 +2,7 @@ package workflows
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -14,7 +15,9 @@ import (
 
 // handle registers the query and the updates.
 func (i *instance) handle(ctx workflow.Context) error {
-	err := workflow.SetQueryHandler(ctx, api.QueryState, func() (api.InstanceState, error) { return i.state, nil })
+	err := errors.Join(
+		workflow.SetQueryHandler(ctx, api.QueryState, func() (api.InstanceState, error) { return i.state, nil }),
+		workflow.SetQueryHandler(ctx, api.QueryAttempts, func() ([]string, error) { return i.names(), nil }))
 	if err != nil {
 		return err
 	}

@@ -19,7 +19,7 @@ func (i *instance) watch(ctx workflow.Context) {
 	i.watches++
 	defer func() { i.watches-- }()
 	for ctx.Err() == nil {
-		known := i.known()
+		known := i.names()
 		in := api.WatchInput{
 			Machine: i.machine, Interval: spec.Intervals.Probe, Timeout: spec.Timeouts.Probe, StaleFor: spec.Timeouts.StaleRunLock,
 			LastProbe: i.state.LastProbe.Time, Known: known, Listed: i.seen, Stale: i.stale,
@@ -77,7 +77,7 @@ func (i *instance) watched(ctx workflow.Context, result api.WatchResult, known [
 func (i *instance) observe(ctx workflow.Context, listing api.Listing, known []string) {
 	for _, name := range listing.Containers {
 		id, attempt, err := api.ParseOnInstance(name)
-		if err != nil || slices.Contains(known, id) || slices.Contains(i.known(), id) {
+		if err != nil || slices.Contains(known, name) || slices.Contains(i.names(), name) {
 			continue
 		}
 		i.note(ctx, fmt.Sprintf("adopted container %s, found on the instance", id))

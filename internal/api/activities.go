@@ -115,8 +115,8 @@ type WatchInput struct {
 	StaleFor fleetspec.Duration `json:"stale_for"`
 	// LastProbe is when a probe last succeeded.
 	LastProbe time.Time `json:"last_probe"`
-	// Known are the containers that the workflow knows to be on the instance, Listed the
-	// attempts that the instance has listed.
+	// Known are the attempts that the workflow knows to be on the instance, Listed those
+	// that the instance has listed.
 	Known  []string `json:"known,omitempty"`
 	Listed []string `json:"listed,omitempty"`
 	// Stale are those of Listed whose supervisor is gone.

@@ -61,6 +61,9 @@ const (
 	// QueryState answers on every workflow: FleetState, InstanceState or
 	// ContainerState.
 	QueryState = "state"
+	// QueryAttempts asks an Instance for what its runner calls the containers that start or
+	// run there: a list of strings.
+	QueryAttempts = "attempts"
 	// QueryContainers asks a Fleet for its containers: a ContainersQuery in, a
 	// ContainersPage out.
 	QueryContainers = "containers"

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/workflowservice/v1"
@@ -159,12 +158,12 @@ type Doing struct {
 // watches the instance says: it is not in the history. Otherwise: known.
 func lastProbe(d described, known api.Time) api.Time {
 	for _, a := range d.info.GetPendingActivities() {
-		var seen time.Time
+		var seen api.Watched
 		if a.GetActivityType().GetName() != api.WatchActivity || a.GetHeartbeatDetails() == nil {
 			continue
 		}
-		if converter.GetDefaultDataConverter().FromPayloads(a.GetHeartbeatDetails(), &seen) == nil && seen.After(known.Time) {
-			known.Time = seen
+		if converter.GetDefaultDataConverter().FromPayloads(a.GetHeartbeatDetails(), &seen) == nil && seen.LastProbe.After(known.Time) {
+			known.Time = seen.LastProbe
 		}
 	}
 	return known

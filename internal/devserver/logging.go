@@ -2,6 +2,7 @@ package devserver
 
 import (
 	"io"
+	"slices"
 	"strings"
 
 	"go.temporal.io/server/common/log"
@@ -13,7 +14,7 @@ import (
 func newLogger(w io.Writer, level zap.AtomicLevel) log.Logger {
 	encoder := zapcore.NewConsoleEncoder(log.DefaultZapEncoderConfig)
 	core := zapcore.NewCore(encoder, zapcore.Lock(zapcore.AddSync(w)), level)
-	return log.NewZapLogger(zap.New(withoutAdvice{core}))
+	return log.NewZapLogger(zap.New(withoutNoise{core}))
 }
 
 // logLevel is the least level that is logged.
@@ -27,19 +28,38 @@ func (l logLevel) expectStop() {
 	}
 }
 
-// withoutAdvice is a core that leaves out a warning of every start, which
-// recommends the HTTP API that was not asked for.
-type withoutAdvice struct{ zapcore.Core }
+// ofNoUse are what a start logs, as a warning or an error, that nobody can do anything about:
+// the recommendation of an HTTP API that was not asked for, and what the services that are up
+// first say about the last one.
+var ofNoUse = []string{"HTTP API port has not been set", "Frontend is not healthy yet"}
+
+// withoutNoise is a core that leaves out what is ofNoUse.
+type withoutNoise struct{ zapcore.Core }
 
 // With keeps leaving it out in loggers with fields.
-func (c withoutAdvice) With(fields []zapcore.Field) zapcore.Core {
-	return withoutAdvice{c.Core.With(fields)}
+func (c withoutNoise) With(fields []zapcore.Field) zapcore.Core {
+	return withoutNoise{c.Core.With(fields)}
 }
 
-// Check decides whether an entry is written.
-func (c withoutAdvice) Check(entry zapcore.Entry, checked *zapcore.CheckedEntry) *zapcore.CheckedEntry {
-	if entry.Level == zapcore.WarnLevel && strings.HasPrefix(entry.Message, "HTTP API port has not been set") {
-		return checked
+// Check decides whether an entry may be written.
+func (c withoutNoise) Check(entry zapcore.Entry, checked *zapcore.CheckedEntry) *zapcore.CheckedEntry {
+	if c.Enabled(entry.Level) {
+		return checked.AddCore(entry, c)
 	}
-	return c.Core.Check(entry, checked)
+	return checked
+}
+
+// Write writes an entry unless its message or its error is ofNoUse.
+func (c withoutNoise) Write(entry zapcore.Entry, fields []zapcore.Field) error {
+	said := entry.Message
+	for _, f := range fields {
+		said += "\n" + f.String
+		if err, ok := f.Interface.(error); ok {
+			said += "\n" + err.Error()
+		}
+	}
+	if slices.ContainsFunc(ofNoUse, func(noise string) bool { return strings.Contains(said, noise) }) {
+		return nil
+	}
+	return c.Core.Write(entry, fields)
 }

@@ -2,6 +2,9 @@ package whole
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"sync"
 
 	"drover/internal/api"
 )
@@ -63,5 +66,43 @@ func (c *chaos) setPriority(e event) {
 		ctx, cancel := context.WithTimeout(c.Context(), chaosPatience)
 		defer cancel()
 		return c.client.SignalWorkflow(ctx, k.run.GetID(), "", api.SignalSetPriority, k.priority)
+	})
+}
+
+// flood sends a workflow so many signals that it continues as new, whatever it is doing.
+// They say nothing that it can use.
+func (c *chaos) flood(e event) {
+	id, name := api.FleetWorkflowID("default"), api.SignalReport
+	switch c.counts[e.kind] % 3 { // in turn
+	case 0:
+		k, ok := choose(e.pick, c.witness.open(c))
+		if !ok {
+			c.say(e.kind, "no container is open")
+			return
+		}
+		id, name = k.run.GetID(), api.SignalOutcome
+	case 1:
+		i, ok := c.pickInstance(e, func(victim) bool { return true })
+		if !ok {
+			return
+		}
+		id, name = api.InstanceWorkflowID("default", i.name), api.SignalSetIdleBehavior
+	}
+	c.say(e.kind, "%s", id)
+	c.try(e.kind, func() error {
+		ctx, cancel := context.WithTimeout(c.Context(), chaosPatience)
+		defer cancel()
+		const senders, each = 20, 30
+		failed := make([]error, senders)
+		var all sync.WaitGroup
+		for k := range senders {
+			all.Go(func() {
+				for n := 0; n < each && failed[k] == nil; n++ {
+					failed[k] = c.client.SignalWorkflow(ctx, id, "", name, fmt.Sprint("nonsense ", k, n))
+				}
+			})
+		}
+		all.Wait()
+		return errors.Join(failed...)
 	})
 }

@@ -4,6 +4,8 @@ import (
 	"math/rand/v2"
 	"slices"
 	"time"
+
+	"github.com/stretchr/testify/assert"
 )
 
 // event is something that goes wrong, or that somebody wants.
@@ -50,6 +52,7 @@ func init() {
 		"instance workflow terminated": {2, 0, 0, (*chaos).terminateInstance},
 		"cloud outage":                 {2, 5 * time.Second, 15 * time.Second, (*chaos).failCloud},
 		"fleet workflow terminated":    {1, 0, 4 * time.Second, (*chaos).terminateFleet},
+		"flood of signals":             {3, 0, 0, (*chaos).flood},
 	}
 }
 
@@ -96,4 +99,23 @@ func fill(draw *rand.Rand) (bag []string) {
 
 func between(draw *rand.Rand, from, to time.Duration) time.Duration {
 	return from + time.Duration(draw.Int64N(int64(max(to-from, 1))))
+}
+
+// enough is how long things must go wrong for everything to have gone wrong.
+const enough = 2 * time.Minute
+
+// judgeCoverage checks that a run that was long enough has met what it is for.
+func (c *chaos) judgeCoverage(duration time.Duration) {
+	if duration < enough {
+		return
+	}
+	for name := range kinds {
+		assert.Positive(c, c.counts[name]-c.counts["without a victim: "+name], "%s: it has not happened", name)
+	}
+	for _, what := range []string{
+		"workflows: Fleet ContinuedAsNew", "workflows: Instance ContinuedAsNew",
+		"attempts that were sent ahead", "containers that exited", "containers that were cancelled",
+	} {
+		assert.Positive(c, c.counts[what], "%s: there is none", what)
+	}
 }

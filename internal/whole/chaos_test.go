@@ -48,6 +48,7 @@ func TestChaos(t *testing.T) {
 	c.awaitEmptiness()
 	c.judgeContainers()
 	c.judgeWorkflows()
+	c.judgeCoverage(duration)
 	c.sumUp()
 }
 
