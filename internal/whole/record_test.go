@@ -3,9 +3,15 @@
 package whole
 
 import (
+	"bytes"
+	"compress/gzip"
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -15,6 +21,7 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 
 	"drover/internal/api"
+	"drover/internal/cloud/local"
 	"drover/internal/fleetspec"
 )
 
@@ -81,17 +88,68 @@ func TestRecordHistories(t *testing.T) {
 	})
 	t.Run("continued", func(t *testing.T) {
 		s := newSystem(t, func(spec *fleetspec.Spec) { spec.Timeouts.Idle = fleetspec.Duration(3 * time.Second) })
-		run := s.submit("long", map[string]any{"command": []string{"sleep", "20"}})
+		gate := filepath.Join(t.TempDir(), "gate")
+		run := s.submit("long", map[string]any{"command": waits(gate, "0")})
 		i := s.instance(api.StateRunning)
 		for k := range 600 {
 			s.signal(i, api.SignalSetIdleBehavior, []string{"run", "sideways"}[k%2])
 			s.send(run.GetID(), api.SignalSetPriority, k)
+			s.send(api.FleetWorkflowID("default"), api.SignalReport, "nonsense")
 		}
+		require.NoError(t, os.WriteFile(gate, nil, 0o600))
 		_, err := s.result(run)
 		require.NoError(t, err)
 		s.gone(i)
-		require.NotZero(t, s.continuedRuns(i.WorkflowID))
-		s.record(dir, "continued", i.WorkflowID, run.GetID(), api.FleetWorkflowID("default"))
+		ids := []string{i.WorkflowID, run.GetID(), api.FleetWorkflowID("default")}
+		for _, id := range ids {
+			require.NotZero(t, s.continuedRuns(id), id)
+		}
+		s.record(dir, "continued", ids...)
+	})
+	t.Run("operated", func(t *testing.T) {
+		s := newSystem(t, func(spec *fleetspec.Spec) { spec.Limits.MaxInstances = 1 })
+		run := s.submit("killed", map[string]any{"command": []string{"sleep", "1000"}})
+		i := s.instance(api.StateRunning)
+		s.must("instance", "hold", i.Name, "--reason", "to be looked at")
+		s.must("cancel", "killed")
+		_, err := s.result(run)
+		require.Error(t, err)
+		s.must("instance", "drain", i.Name)
+		s.gone(i)
+		s.record(dir, "operated", i.WorkflowID, run.GetID(), api.FleetWorkflowID("default"))
+	})
+	t.Run("ahead", func(t *testing.T) {
+		s := newServer(t)
+		s.startWorker()
+		p := s.sendAhead("default")
+		s.send(api.ContainerWorkflowID(p.nextID), api.SignalSetPriority, -1) // it is called back
+		s.eventually(time.Minute, func() bool { state, _ := s.why(p.nextID); return state == api.ContainerQueued }, "it is")
+		s.must("instance", "destroy", p.instance, "--reason", "of no use")
+		s.record(dir, "ahead", s.endOf(p.instance), api.FleetWorkflowID("default"))
+	})
+	t.Run("taken", func(t *testing.T) {
+		s := newSystem(t, func(spec *fleetspec.Spec) { spec.Intervals.Probe = fleetspec.Duration(time.Second) })
+		run := s.submit("spot", map[string]any{"command": []string{"sleep", "1000"}, "preemptible": true, "attempts": 1})
+		i := s.instance(api.StateRunning)
+		driver, err := local.New(local.Config{Fleet: "default", Directory: filepath.Join(s.dir, "instances")})
+		require.NoError(t, err)
+		require.NoError(t, driver.Preempt(t.Context(), i.Name, time.Now().Add(time.Minute)))
+		_, err = s.result(run)
+		require.Error(t, err)
+		s.record(dir, "taken", s.endOf(i.Name), run.GetID())
+	})
+	t.Run("unreachable", func(t *testing.T) {
+		s := newSystem(t, func(spec *fleetspec.Spec) {
+			spec.Intervals.Probe, spec.Timeouts.Probe = fleetspec.Duration(time.Second), fleetspec.Duration(5*time.Second)
+		})
+		run := s.submit("hangs", map[string]any{"command": []string{"sleep", "1000"}, "attempts": 1})
+		i := s.instance(api.StateRunning)
+		pid, err := s.pid(i.Name)
+		require.NoError(t, err)
+		require.NoError(t, syscall.Kill(pid, syscall.SIGSTOP))
+		_, err = s.result(run)
+		require.Error(t, err)
+		s.record(dir, "unreachable", s.endOf(i.Name), run.GetID())
 	})
 	t.Run("slow", func(t *testing.T) {
 		s := newSystem(t, func(spec *fleetspec.Spec) {
@@ -106,23 +164,56 @@ func TestRecordHistories(t *testing.T) {
 	})
 }
 
-// record writes the histories of workflows, one file each.
+// endOf waits for the end of an instance and returns its workflow's ID.
+func (s *system) endOf(instance string) string {
+	i := api.InstanceState{WorkflowID: api.InstanceWorkflowID("default", instance)}
+	s.gone(i)
+	return i.WorkflowID
+}
+
+// record writes the histories of workflows: a file for each run.
 func (s *system) record(dir, scenario string, workflowIDs ...string) {
 	require.NoError(s, os.MkdirAll(dir, 0o755))
 	for _, id := range workflowIDs {
-		var history historypb.History
-		for h := s.client.GetWorkflowHistory(s.Context(), id, "", false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT); h.HasNext(); {
-			event, err := h.Next()
-			require.NoError(s, err)
-			history.Events = append(history.Events, event)
-		}
-		data, err := protojson.Marshal(&history)
-		require.NoError(s, err)
 		kind, rest, _ := strings.Cut(id, "/")
 		name := kind + "-" + scenario
 		if kind == "container" {
 			name += "-" + rest
 		}
-		require.NoError(s, os.WriteFile(filepath.Join(dir, name+".json"), data, 0o644))
+		runs := s.runsOf(id)
+		for k, run := range runs {
+			file := name
+			if len(runs) > 1 {
+				file = fmt.Sprintf("%s-%d", name, k+1)
+			}
+			var history historypb.History
+			for h := s.client.GetWorkflowHistory(s.Context(), id, run, false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT); h.HasNext(); {
+				event, err := h.Next()
+				require.NoError(s, err)
+				history.Events = append(history.Events, event)
+			}
+			data, err := protojson.Marshal(&history)
+			require.NoError(s, err)
+			var zipped bytes.Buffer
+			z := gzip.NewWriter(&zipped)
+			_, err = z.Write(data)
+			require.NoError(s, errors.Join(err, z.Close()))
+			require.NoError(s, os.WriteFile(filepath.Join(dir, file+".json.gz"), zipped.Bytes(), 0o644))
+		}
 	}
+}
+
+// runsOf returns the runs of a workflow that followed each other to the present one, in
+// their order.
+func (s *system) runsOf(workflowID string) (runs []string) {
+	described, err := s.client.DescribeWorkflowExecution(s.Context(), workflowID, "")
+	require.NoError(s, err)
+	for run := described.GetWorkflowExecutionInfo().GetExecution().GetRunId(); run != ""; {
+		runs = append(runs, run)
+		first, err := s.client.GetWorkflowHistory(s.Context(), workflowID, run, false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT).Next()
+		require.NoError(s, err)
+		run = first.GetWorkflowExecutionStartedEventAttributes().GetContinuedExecutionRunId()
+	}
+	slices.Reverse(runs)
+	return runs
 }
