@@ -21,8 +21,7 @@ import (
 // Watch probes an instance at an interval, over a kept-open connection, and returns
 // only when there is something that the workflow does not know.
 func (a *Activities) Watch(ctx context.Context, in api.WatchInput) (api.WatchResult, error) {
-	w := &watcher{Activities: a, in: in, known: in.Known, absent: map[string]int{}, noticeCommand: a.noticeCommand(in)}
-	w.kept.Store(&api.Watched{LastProbe: in.LastProbe, Listed: in.Listed})
+	w := a.newWatcher(in)
 	if activity.HasHeartbeatDetails(ctx) {
 		var earlier api.Watched
 		if err := activity.GetHeartbeatDetails(ctx, &earlier); err == nil && earlier.LastProbe.After(in.LastProbe) {
@@ -43,7 +42,8 @@ func (a *Activities) Watch(ctx context.Context, in api.WatchInput) (api.WatchRes
 			return api.WatchResult{}, err
 		}
 		if news {
-			result.LastProbe = w.kept.Load().LastProbe
+			kept := w.kept.Load()
+			result.LastProbe, result.StaleSince = kept.LastProbe, kept.StaleSince
 			return result, nil
 		}
 	}
@@ -57,12 +57,18 @@ type watcher struct {
 	foreign  []string                    // attempts of other fleets
 	kept     atomic.Pointer[api.Watched] // read by heartbeats
 	absent   map[string]int              // how many probes in a row have not listed what was listed
-	stale    map[string]time.Time        // since when
 	failures int                         // probes in a row
 	lastLook time.Time
 
 	noticeCommand string // "": no notice is given
 	lastNotice    time.Time
+}
+
+// newWatcher returns what a Watch activity begins with.
+func (a *Activities) newWatcher(in api.WatchInput) *watcher {
+	w := &watcher{Activities: a, in: in, known: in.Known, absent: map[string]int{}, noticeCommand: a.noticeCommand(in)}
+	w.kept.Store(&api.Watched{LastProbe: in.LastProbe, Listed: in.Listed, StaleSince: in.StaleSince})
+	return w
 }
 
 // noticeInterval is how often an instance is asked whether its provider takes it.
@@ -103,8 +109,8 @@ func (w *watcher) look(ctx context.Context) (api.WatchResult, bool) {
 		return w.failed(ctx, began, err)
 	}
 	w.failures = 0
-	listed := w.kept.Load().Listed
-	w.kept.Store(&api.Watched{LastProbe: began, Listed: w.remember(listed, listing.Containers)})
+	before := w.kept.Load()
+	w.kept.Store(&api.Watched{LastProbe: began, Listed: w.remember(before.Listed, listing.Containers), StaleSince: before.StaleSince})
 	unlisted, added, err := w.compare(ctx, listing)
 	if err != nil {
 		return api.WatchResult{}, false // the next probe asks again
@@ -131,18 +137,19 @@ func (w *watcher) remember(before, now []string) []string {
 	return all
 }
 
-// staleTooLong reports whether a container has been stale for too long. What was so
-// before this activity began is still.
+// staleTooLong reports whether a container has been stale for too long, and keeps since when.
+// What was so before this activity began is still.
 func (w *watcher) staleTooLong(names []string, now time.Time) (tooLong bool) {
-	since := map[string]time.Time{}
+	kept, since := *w.kept.Load(), map[string]time.Time{}
 	for _, name := range names {
 		since[name] = now
-		if before, known := w.stale[name]; known {
+		if before, known := kept.StaleSince[name]; known {
 			since[name] = before
 		}
 		tooLong = tooLong || w.in.Broken || now.Sub(since[name]) > w.in.StaleFor.D()
 	}
-	w.stale = since
+	kept.StaleSince = since
+	w.kept.Store(&kept)
 	return tooLong
 }
 

@@ -58,9 +58,10 @@ type instance struct {
 	unreachable string // no probe has succeeded for the probe timeout: the last error
 	unfit       string // it drains once it is no longer on hold: why
 	broken      bool   // its last listing said so
-	// What was listed on it, as far as it is still to be missed, and what its last listing
-	// called stale, by the runner's names.
+	// What was listed on it, as far as it is still to be missed, what its last listing called
+	// stale, and since when that is so, by the runner's names.
 	seen, stale []string
+	staleSince  map[string]time.Time
 	watches     int       // how many activities probe it, whose heartbeats know more
 	lookedBack  time.Time // at what these have said
 

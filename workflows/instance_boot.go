@@ -111,8 +111,11 @@ func (i *instance) bootProbeInput() api.BootProbeInput {
 	return api.BootProbeInput{Machine: i.machine, Command: i.in.Spec.BootProbe, Interval: i.in.Spec.Intervals.Probe}
 }
 
-// answered records that the instance has answered over SSH.
+// answered records that the instance has answered over SSH, the first time.
 func (i *instance) answered(ctx workflow.Context) {
+	if !i.state.SSHAt.IsZero() {
+		return
+	}
 	i.state.SSHAt = api.Time{Time: workflow.Now(ctx)}
 	i.time(ctx, "drover_ssh_duration", i.state.CreatedAt, i.state.SSHAt)
 }

@@ -30,11 +30,9 @@ func (i *instance) mustContinue(ctx workflow.Context) bool {
 // canContinue reports whether nothing is under way that the next run could not go on with.
 // While the cloud is asked for the instance, only this run knows what it was asked for.
 func (i *instance) canContinue() bool {
-	busy := i.over || i.mail.pending() || i.mail.gone || i.tagging || i.explains
-	if i.leaves() {
-		return !busy
-	}
-	return !busy && i.machine.CloudID != "" && !i.mustLeave()
+	asking := i.state.BootOutcome == "" && i.machine.CloudID == ""
+	going := i.mustLeave() && !i.leaves()
+	return !asking && !going && !i.over && !i.mail.pending() && !i.mail.gone && !i.tagging && !i.explains
 }
 
 // continueAsNew starts this workflow's next run, which carries on where this one is.
@@ -45,7 +43,7 @@ func (i *instance) continueAsNew(ctx workflow.Context) error {
 		Kept: i.kept, IdleSince: i.idleSince, BusyCost: i.busyCost,
 		OrdersSeen: i.ordersSeen, OrdersFrom: i.ordersFrom, ReportsSent: i.mail.seq,
 		Had: i.had, Unfit: i.unfit, Broken: i.broken, Unreachable: i.unreachable,
-		Watched: api.Watched{LastProbe: i.state.LastProbe.Time, Listed: i.seen}, Stale: i.stale,
+		Watched: api.Watched{LastProbe: i.state.LastProbe.Time, Listed: i.seen, StaleSince: i.staleSince}, Stale: i.stale,
 		Listed: i.listed, AliveAt: i.aliveAt, Late: i.late, Explained: i.explained, Aged: i.aged,
 	}
 	for _, a := range i.attempts {
@@ -64,7 +62,7 @@ func (i *instance) carryOn(c *api.InstanceCarried) {
 	i.ordersSeen, i.ordersFrom, i.mail.seq = c.OrdersSeen, c.OrdersFrom, c.ReportsSent
 	i.idleSince, i.tagged, i.kept, i.busyCost = c.IdleSince, c.Tagged, c.Kept, c.BusyCost
 	i.had, i.unfit, i.broken, i.unreachable = c.Had, c.Unfit, c.Broken, c.Unreachable
-	i.seen, i.stale = c.Watched.Listed, c.Stale
+	i.seen, i.stale, i.staleSince = c.Watched.Listed, c.Stale, c.Watched.StaleSince
 	i.listed, i.aliveAt, i.late, i.explained, i.aged = c.Listed, c.AliveAt, c.Late, c.Explained, c.Aged
 	i.created = true
 }

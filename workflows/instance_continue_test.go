@@ -70,12 +70,12 @@ func TestWhatAWatchHasSeenSinceItsLastNewsIsKnownToTheNextRun(t *testing.T) {
 		}
 		return api.WatchResult{}, activity.ErrResultPending
 	}
-	var probed time.Time
+	var seen api.Watched
 	w.lastSeen = func() (api.Watched, error) {
-		probed = w.env.Now().Add(-5 * time.Second)
-		return api.Watched{LastProbe: probed, Listed: []string{"c-1", "c-2"}}, nil
+		probed := w.env.Now().Add(-5 * time.Second)
+		seen = api.Watched{LastProbe: probed, Listed: []string{"c-1", "c-2"}, StaleSince: map[string]time.Time{"c-1": probed}}
+		return seen, nil
 	}
-	w.order(0, 1, api.Orders{Run: []api.Assignment{assignment("c-1")}})
 	in, w2 := w.instanceContinues(time.Hour, instanceInput())
 
 	var got api.WatchInput
@@ -85,9 +85,27 @@ func TestWhatAWatchHasSeenSinceItsLastNewsIsKnownToTheNextRun(t *testing.T) {
 	}
 	w2.signal(time.Minute, api.SignalDestroy, nil)
 	w2.liveWith(in)
-	assert.WithinDuration(t, probed, got.LastProbe, 0, "or three failed probes are enough to destroy it")
-	assert.Equal(t, []string{"c-1", "c-2"}, got.Listed)
+	assert.WithinDuration(t, seen.LastProbe, got.LastProbe, 0, "or three failed probes are enough to destroy it")
+	assert.Equal(t, seen.Listed, got.Listed)
+	assert.WithinDuration(t, seen.LastProbe, got.StaleSince["c-1"], 0)
 	assert.Equal(t, []string{"c-1"}, got.Stale)
+}
+
+func TestSinceWhenAContainerIsStaleIsKnownAfterOtherNews(t *testing.T) {
+	w := newWorld(t)
+	var got []api.WatchInput
+	w.watch = func(_ context.Context, in api.WatchInput) (api.WatchResult, error) {
+		if got = append(got, in); len(got) == 1 {
+			now := w.env.Now()
+			listing := api.Listing{Containers: []string{"c-1"}, Stale: []string{"c-1"}} // it is adopted
+			return api.WatchResult{LastProbe: now.Add(time.Second), StaleSince: map[string]time.Time{"c-1": now}, Listing: &listing}, nil
+		}
+		return api.WatchResult{}, activity.ErrResultPending
+	}
+	w.signal(time.Minute, api.SignalDestroy, nil)
+	w.live()
+	require.Len(t, got, 2)
+	assert.Contains(t, got[1].StaleSince, "c-1")
 }
 
 func TestAnInstanceContinuesAlsoWhenWhatItsWatchHasSeenCanNotBeHad(t *testing.T) {
@@ -115,7 +133,6 @@ func TestWhatOneProbeDidNotListIsStillMissedAfterOtherNews(t *testing.T) {
 		}
 		return api.WatchResult{}, activity.ErrResultPending
 	}
-	w.order(0, 1, api.Orders{Run: []api.Assignment{assignment("c-1")}})
 	w.signal(time.Minute, api.SignalDestroy, nil)
 	w.live()
 	require.Len(t, watched, 4)

@@ -22,7 +22,7 @@ func (i *instance) watch(ctx workflow.Context) {
 		known := i.names()
 		in := api.WatchInput{
 			Machine: i.machine, Interval: spec.Intervals.Probe, Timeout: spec.Timeouts.Probe, StaleFor: spec.Timeouts.StaleRunLock,
-			LastProbe: i.state.LastProbe.Time, Known: known, Listed: i.seen, Stale: i.stale,
+			LastProbe: i.state.LastProbe.Time, Known: known, Listed: i.seen, Stale: i.stale, StaleSince: i.staleSince,
 			Unreachable: i.unreachable != "", Broken: i.broken, Noticed: !i.state.NoticeAt.IsZero(), Preemptible: i.in.Type.Preemptible,
 		}
 		if i.state.State == api.StateUnknown {
@@ -49,7 +49,7 @@ func (i *instance) watch(ctx workflow.Context) {
 // watched takes in what the watch activity has seen.
 func (i *instance) watched(ctx workflow.Context, result api.WatchResult, known []string) {
 	if result.LastProbe.After(i.state.LastProbe.Time) {
-		i.state.LastProbe = api.Time{Time: result.LastProbe}
+		i.state.LastProbe, i.staleSince = api.Time{Time: result.LastProbe}, result.StaleSince
 	}
 	for _, name := range result.Unlisted {
 		i.unlist(name)
@@ -122,7 +122,7 @@ func (i *instance) lookBack(ctx workflow.Context) {
 		return
 	}
 	if seen.LastProbe.After(i.state.LastProbe.Time) {
-		i.state.LastProbe, i.seen = api.Time{Time: seen.LastProbe}, seen.Listed
+		i.state.LastProbe, i.seen, i.staleSince = api.Time{Time: seen.LastProbe}, seen.Listed, seen.StaleSince
 	}
 }
 

@@ -121,6 +121,8 @@ type WatchInput struct {
 	Listed []string `json:"listed,omitempty"`
 	// Stale are those of Listed whose supervisor is gone.
 	Stale []string `json:"stale,omitempty"`
+	// StaleSince is since when containers have been stale, as an earlier watch has said.
+	StaleSince map[string]time.Time `json:"stale_since,omitempty"`
 	// Unreachable, Broken and Noticed say what the workflow knows already.
 	Unreachable bool `json:"unreachable,omitempty"`
 	Broken      bool `json:"broken,omitempty"`
@@ -136,6 +138,9 @@ type Watched struct {
 	LastProbe time.Time `json:"last_probe"`
 	// Listed are the containers that the last one listed.
 	Listed []string `json:"listed,omitempty"`
+	// StaleSince is since when the supervisors of those have been gone that the last one
+	// called stale.
+	StaleSince map[string]time.Time `json:"stale_since,omitempty"`
 }
 
 // LastSeenInput is the input of the LastSeen activity, which returns a Watched.
@@ -152,6 +157,8 @@ type WatchResult struct {
 	Listing *Listing `json:"listing,omitempty"`
 	// LastProbe is when a probe last succeeded.
 	LastProbe time.Time `json:"last_probe"`
+	// StaleSince is since when containers have been stale.
+	StaleSince map[string]time.Time `json:"stale_since,omitempty"`
 	// Unreachable says, with the last error, that no probe has succeeded for the
 	// timeout.
 	Unreachable string `json:"unreachable,omitempty"`
