@@ -172,6 +172,10 @@ func TestAnInstanceDrainsOnceForItsAge(t *testing.T) {
 func TestABootGoesOnInTheNextRun(t *testing.T) {
 	w := newWorld(t)
 	w.bootProbe = func() error { return errNotYet }
+	w.lastSeen = func() (api.Watched, error) {
+		t.Error("nothing watches it")
+		return api.Watched{}, nil
+	}
 	w.signal(time.Minute, api.SignalSetIdleBehavior, "hold")
 	in, w2 := w.instanceContinues(5*time.Minute, instanceInput())
 
@@ -181,6 +185,30 @@ func TestABootGoesOnInTheNextRun(t *testing.T) {
 	assert.Equal(t, []string{"boot probe 10.0.0.1:22", "boot probe 10.0.0.1:22", "destroy"}, w2.did, "it is not created again")
 	assert.InDelta(t, 600, state.GoneAt.Sub(state.CreatedAt.Time).Seconds(), 5, "the boot timeout goes on")
 	assert.Contains(t, state.Reason, "connection refused")
+}
+
+func TestWhyAHeldInstanceDidNotBootIsKnownToTheNextRun(t *testing.T) {
+	w := newWorld(t)
+	w.bootProbe = func() error { return errNotYet }
+	w.explainsUntil(10*time.Minute + 20*time.Second)
+	w.signal(10*time.Minute+10*time.Second, api.SignalSetIdleBehavior, "hold")
+	in, w2 := w.instanceContinues(10*time.Minute+15*time.Second, instanceInput())
+
+	w2.bootProbe = func() error { return errNotYet }
+	w2.signal(time.Minute, api.SignalSetIdleBehavior, "run")
+	state := w2.liveWith(in)
+	assert.InDelta(t, 11*60+20, state.LeftAt.Sub(state.CreatedAt.Time).Seconds(), 1, "it has had its time")
+	assert.Equal(t, "boot timeout 10m0s at boot probe of i-1 at 10.0.0.1:22: no route to host; at last: connection refused", state.Reason)
+}
+
+func TestWhenAnInstanceFirstAnsweredIsKnownToTheNextRun(t *testing.T) {
+	w := newWorld(t)
+	w.copies = func(context.Context) error { return errNotYet }
+	in, w2 := w.instanceContinues(5*time.Minute, instanceInput())
+	state := w2.liveWith(in)
+	assert.Equal(t, api.BootSuccess, state.BootOutcome)
+	assert.Equal(t, in.Carried.State.SSHAt, state.SSHAt)
+	assert.Less(t, state.SSHAt.Sub(state.CreatedAt.Time), time.Minute)
 }
 
 func TestAnInstanceThatIsBeingCreatedDoesNotContinueAsNew(t *testing.T) {
@@ -214,6 +242,7 @@ func TestAnInstanceThatWasFoundStaysUnknownInTheNextRun(t *testing.T) {
 		state := query[api.InstanceState](w2)
 		assert.Equal(t, api.StateUnknown, state.State)
 		assert.Equal(t, []string{"c-1"}, state.Running)
+		assert.NotContains(t, w2.did, "run probe", "what is on it is known")
 	})
 	w2.sees(2*time.Minute, func() api.WatchResult {
 		return api.WatchResult{Listing: &api.Listing{Containers: []string{"c-1", "c-2"}}}
@@ -230,6 +259,8 @@ func TestAnInstanceThatWasFoundStaysUnknownInTheNextRun(t *testing.T) {
 func TestAnInstanceThatCanNotBeDestroyedGoesOnTryingInTheNextRun(t *testing.T) {
 	w := newWorld(t)
 	w.destroys = func(context.Context) error { return errNotYet }
+	w.tagFails = true
+	w.signal(5*time.Second, api.SignalSetIdleBehavior, "drain")
 	w.order(time.Second, 1, api.Orders{Run: []api.Assignment{assignment("c-1")}})
 	w.signal(10*time.Second, api.SignalDestroy, map[string]string{"reason": "on fire", "by": "ann"})
 	in, w2 := w.instanceContinues(time.Hour, instanceInput())
@@ -247,6 +278,21 @@ func TestAnInstanceThatCanNotBeDestroyedGoesOnTryingInTheNextRun(t *testing.T) {
 	assert.Equal(t, in.Carried.State.LeftAt, state.LeftAt, "its destruction began then")
 	assert.Equal(t, api.OutcomeDestroyed, state.Outcome)
 	assert.NotContains(t, w2.did, "run c-2", "nothing is started on it")
+	assert.Empty(t, w2.tags)
 	require.Len(t, w2.ended(), 1)
 	assert.Equal(t, api.Lost, w2.ended()[0].How)
+}
+
+func TestAnOrderToDestroyThatComesWithTheLastSignalOfARunIsCarriedOut(t *testing.T) {
+	w := newWorld(t)
+	w.destroys = func(context.Context) error { return errNotYet }
+	w.after(20*time.Second, func() {
+		w.env.SetContinueAsNewSuggested(true)
+		w.env.SignalWorkflow(api.SignalOrders, api.Orders{Seq: 1})
+		w.env.SignalWorkflow(api.SignalDestroy, "enough")
+	})
+	w.env.ExecuteWorkflow(workflows.Instance, instanceInput())
+	in := next[api.InstanceInput](w)
+	assert.Equal(t, api.StateShutdown, in.Carried.State.State)
+	assert.Equal(t, "destroyed: enough", newWorld(t).liveWith(in).Reason)
 }

@@ -81,6 +81,23 @@ func TestAFoundInstanceThatDoesNotComeUpExplainsItself(t *testing.T) {
 	assert.Contains(t, state.Notes[0], state.Reason)
 }
 
+func TestAFoundInstanceThatCanNeverBeListedGoesWithWhatItWasGiven(t *testing.T) {
+	w := newWorld(t)
+	w.copies = func(context.Context) error { return errRefused } // no retry can mend it
+	w.order(time.Second, 1, api.Orders{Resume: []api.Assignment{assignment("c-1")}})
+	w.signal(24*time.Hour, api.SignalDestroy, "it has stayed for ever")
+	state := w.foundInstance(api.Run)
+	assert.Equal(t, "unreachable: boot timeout 10m0s: connection refused", state.Reason)
+	require.Len(t, w.ended(), 1)
+	assert.Equal(t, api.Lost, w.ended()[0].How)
+}
+
+func TestABootThatNoRetryCanMendIsExplainedByItsError(t *testing.T) {
+	w := newWorld(t)
+	w.copies = func(context.Context) error { return errRefused }
+	assert.Equal(t, "runner to i-9 at 10.0.0.1:22: connection refused", w.foundInstance(api.Run).Reason)
+}
+
 func TestTheErrorOfTheLastTryIsSaidUnlessItWasBefore(t *testing.T) {
 	w := newWorld(t)
 	tries := 0
