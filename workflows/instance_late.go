@@ -49,7 +49,8 @@ func (i *instance) bootTimeout() time.Duration {
 // isLate reports whether it has been said why the instance has not come up: it goes, or is on
 // hold.
 func (i *instance) isLate() bool {
-	return i.unreachable != "" || i.late != "" && !(i.state.State == api.StateUnknown && i.busy())
+	mayRun := i.state.State == api.StateUnknown && i.busy()
+	return i.unreachable != "" || i.late != "" && !mayRun
 }
 
 // runsUnknown reports whether containers run on an instance that was found and is not up.
