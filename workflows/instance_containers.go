@@ -103,11 +103,11 @@ func (i *instance) ran(ctx workflow.Context, a *attempt, r api.RunContainerResul
 	case r.How == api.Unkillable:
 		i.giveUp(ctx, a)
 		return
-	case i.tookDown(r):
-		return // shutDown reports the container lost, once the machine is gone
 	case preempted:
 		r.How = api.Preempted
 		r.Detail = fmt.Sprintf("its instance is taken at %s; exit code %d", stamp(i.state.NoticeAt), r.ExitCode)
+	case i.tookDown(r):
+		return // shutDown reports the container lost, once the machine is gone
 	case r.How == api.Exited:
 		took := r.FinishedAt.Sub(r.StartedAt)
 		i.mail.outcome(api.WorkflowOf(a.Container, a.WorkflowID+r.WorkflowID), api.Outcome{Result: &api.ContainerResult{

@@ -117,7 +117,7 @@ func (i *instance) details() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "**%s** since %s%s\n\n", s.State, stamp(s.Since), because(s.Reason))
 	fmt.Fprintf(&b, "- idle behavior: %s%s%s\n", s.IdleBehavior, because(s.BehaviorReason), by(s.BehaviorBy))
-	fmt.Fprintf(&b, "- type: %s (%s), %.4g an hour; cost until %s: %.4f\n", s.Type, s.ProviderType, s.Price, stamp(s.CostAt), s.Cost)
+	fmt.Fprintf(&b, "- type: %s (%s), %.4g an hour; %s\n", s.Type, s.ProviderType, s.Price, costs(s))
 	fmt.Fprintf(&b, "- cloud ID: %s; address: %s\n", orNone(s.CloudID), orNone(s.Address))
 	fmt.Fprintf(&b, "- containers: %s; last: %s\n", list(s.Running), orNone(s.LastContainer))
 	fmt.Fprintf(&b, "- boot: %s; last probe seen: %s\n", orNone(s.BootOutcome), stamp(s.LastProbe))
@@ -209,6 +209,13 @@ func (i *instance) messages(ctx workflow.Context) []api.Message {
 	}
 	i.mail.ended, i.mail.refused, i.mail.outcomes, i.mail.refusal = nil, nil, nil, nil
 	return to.messages
+}
+
+func costs(s api.InstanceState) string {
+	if s.CostAt.IsZero() {
+		return "costs nothing"
+	}
+	return fmt.Sprintf("cost until %s: %.4f", stamp(s.CostAt), s.Cost)
 }
 
 func stamp(t api.Time) string {

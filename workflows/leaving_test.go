@@ -2,6 +2,7 @@ package workflows_test
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"time"
 
@@ -112,6 +113,7 @@ func TestOnlyBootsOfWhatTheCloudHasCreatedAreCounted(t *testing.T) {
 		w.create = func(api.CreateInput) error { return refuse }
 		assert.Equal(t, api.BootFailure, w.live().BootOutcome, "each has one outcome")
 		assert.Empty(t, w.counts, name)
+		assert.Equal(t, name == "refused", strings.Contains(w.details(), "an hour; costs nothing"), w.details())
 	}
 	w := newWorld(t)
 	w.bootProbe = func() error { return errNotYet }
