@@ -207,7 +207,8 @@ func (f *fleet) seen(ctx workflow.Context, m *machine, r api.Report) {
 }
 
 // claim binds the containers that an instance says it runs, and that this fleet, when
-// it was created anew, thinks are queued. Until the others have submitted themselves
+// it was created anew, thinks are queued. An instance that has found them by itself is told
+// what they cost. Until the others have submitted themselves
 // again, the instance has strangers and takes nothing.
 func (f *fleet) claim(m *machine) {
 	m.Strangers = slices.DeleteFunc(m.Strangers, func(name string) bool {
@@ -221,6 +222,7 @@ func (f *fleet) claim(m *machine) {
 			c.Binding, c.Instance, c.attempt = schedule.Running, m.Name, attempt
 			c.highest, c.used = max(c.highest, attempt), max(c.used, 1)
 			m.containers++
+			m.Orders.Resume = append(m.Orders.Resume, f.assignment(c, m))
 		}
 		return true
 	})

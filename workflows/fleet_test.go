@@ -280,6 +280,10 @@ func TestAFreshFleetAdoptsWhatTheCloudHas(t *testing.T) {
 		assert.Equal(t, api.ContainerRunning, w.containers()[0].State)
 		assert.Equal(t, "default-old", w.containers()[0].Instance)
 		assert.Empty(t, w.ordered(), "it is not started a second time")
+		last := w.orders[len(w.orders)-1]
+		require.Len(t, last.Resume, 1, "the instance that has found it learns what it costs")
+		assert.Equal(t, "c-1", last.Resume[0].OnInstance())
+		assert.InDelta(t, 0.5, last.Resume[0].Share, 1e-9)
 	})
 	w.reportFrom(6*time.Second, 0, 9, api.Report{State: api.StateIdle, CloudID: "i-old", Ended: []api.Ended{{Container: "c-1", Attempt: 1, How: api.Exited}}})
 	w.deleted(time.Minute)

@@ -31,6 +31,11 @@ func (i *instance) mustLeave() bool {
 	return false
 }
 
+// leaves reports whether the instance is being destroyed, or gone.
+func (i *instance) leaves() bool {
+	return i.state.State == api.StateShutdown || i.state.State == api.StateGone
+}
+
 // busy reports whether a container is on the instance that has not been given up.
 func (i *instance) busy() bool {
 	return slices.ContainsFunc(i.attempts, func(a *attempt) bool { return !a.givenUp })
@@ -69,6 +74,8 @@ func (i *instance) failedBoot() string {
 	switch {
 	case i.gone != "":
 		return api.BootDisappeared
+	case i.destroy: // also of one that was on hold when its boot timeout passed
+		return api.BootAborted
 	case i.late != "" || i.unreachable != "":
 		return api.BootFailure
 	}

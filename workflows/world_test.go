@@ -25,8 +25,9 @@ import (
 // other workflows. Its fields are scripts; the zero value is a world in which
 // everything works at once and containers run until they are told otherwise.
 type world struct {
-	t   *testing.T
-	env *testsuite.TestWorkflowEnvironment
+	t      *testing.T
+	env    *testsuite.TestWorkflowEnvironment
+	counts map[string]int // of drover's metrics
 
 	create    func(api.CreateInput) error
 	address   func() error
@@ -70,8 +71,10 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	var suite testsuite.WorkflowTestSuite
+	counts := map[string]int{}
+	suite.SetMetricsHandler(tally{counts: counts})
 	env := suite.NewTestWorkflowEnvironment()
-	w := &world{t: t, env: env, outcomes: map[string][]api.Outcome{}, tokens: map[string][]byte{}}
+	w := &world{t: t, env: env, counts: counts, outcomes: map[string][]api.Outcome{}, tokens: map[string][]byte{}}
 	for name, function := range map[string]any{
 		api.CreateInstanceActivity: w.createInstance, api.AwaitAddressActivity: w.awaitAddress,
 		api.BootProbeActivity: w.probeBoot, api.CopyRunnerActivity: w.copyRunner, api.RunProbeActivity: w.probeRun,
