@@ -225,21 +225,6 @@ func TestARefusedQuotaIsLearntAndSaid(t *testing.T) {
 	assert.Equal(t, []string{"c-1#1", "c-2#1"}, w.ordered())
 }
 
-func TestOrdersToAnInstanceThatIsGoneAreTakenBack(t *testing.T) {
-	w := newWorld(t)
-	lost := true
-	w.missing = func(m api.Message) bool { return m.Signal == api.SignalOrders && lost }
-	w.signal(time.Second, api.SignalRequest, request("c-1"))
-	w.up(2*time.Second, 0)
-	w.after(3*time.Second, func() { lost = false })
-	w.up(10*time.Second, 1)
-	w.reportFrom(15*time.Second, 1, 2, api.Report{State: api.StateIdle, CloudID: "i-1", Ended: []api.Ended{{Container: "c-1", Attempt: 2, How: api.Exited}}})
-	w.deleted(time.Minute)
-	w.manage(nil)
-	assert.Equal(t, []string{"c-1#2"}, w.ordered())
-	assert.Equal(t, 1, w.orders[0].Run[0].Count, "no attempt was used up")
-}
-
 func TestASpecIsRefusedOrAppliedWhole(t *testing.T) {
 	w := newWorld(t)
 	var refused error
