@@ -55,6 +55,7 @@ type world struct {
 	orders     []api.Orders
 	outcomes   map[string][]api.Outcome // by workflow ID
 	sent       []string                 // signals and their receivers, in order
+	syncs      []api.SyncInput          // but for those that look once
 	delivered  [][]api.Message          // by call
 	started    []api.InstanceInput
 	requests   []api.Request
@@ -229,6 +230,7 @@ func (w *world) sync(ctx context.Context, in api.SyncInput) (api.SyncResult, err
 		w.leftOver = nil
 		return result, nil
 	}
+	w.syncs = append(w.syncs, in)
 	w.tokens["sync"] = activity.GetInfo(ctx).TaskToken
 	return api.SyncResult{}, activity.ErrResultPending
 }
