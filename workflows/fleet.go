@@ -31,7 +31,7 @@ func Fleet(ctx workflow.Context, in api.FleetInput, packed []byte) (api.FleetSta
 	ctx = f.deleteWhenCancelled(ctx)
 	for !f.over() || !f.isEmpty(ctx) {
 		f.awaitNews(ctx)
-		if letOthersRun(ctx); f.mustContinue(ctx) {
+		if letOthersRun(ctx); f.mustContinue(ctx) && !f.isLaden() {
 			if err := f.continueAsNew(ctx); err != nil {
 				return f.answer(), err
 			}

@@ -43,8 +43,7 @@ func (f *fleet) listen(ctx workflow.Context) {
 func (f *fleet) take(ctx workflow.Context, mail api.Mail) {
 	f.received++
 	if h := f.handover; h != nil {
-		h.mail = append(h.mail, mail)
-		h.amount += len(mail.Requests) + len(mail.Reports)
+		h.add(mail)
 		return
 	}
 	for _, request := range mail.Requests {

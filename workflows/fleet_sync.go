@@ -157,9 +157,11 @@ func (f *fleet) adopt(ctx workflow.Context, found api.Found) {
 	case !known:
 		m.Orders.Drain = fmt.Sprintf("type %q is not in the fleet's spec", instanceType.Name)
 	}
+	spec := f.instanceSpec()
+	spec.InitCommand = "" // it has been run, and thousands may be found at once
 	to := post{run: f.info.WorkflowExecution.RunID, seq: f.batch, messages: f.outbox}
 	to.startInstance(api.InstanceInput{
-		Name: found.Name, Type: instanceType, Spec: f.instanceSpec(), Incarnation: milliseconds(workflow.Now(ctx)), Found: &found,
+		Name: found.Name, Type: instanceType, Spec: spec, Incarnation: milliseconds(workflow.Now(ctx)), Found: &found,
 	})
 	f.outbox = to.messages
 }

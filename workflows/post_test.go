@@ -16,10 +16,10 @@ import (
 
 // A server terminates a workflow that schedules an activity with an input of more than 2 MB.
 func TestWhatOneActivityDeliversFitsIntoItsInput(t *testing.T) {
-	for name, c := range map[string]struct{ found, init, first int }{
-		"short and many": {found: 400, init: 10, first: 300},
-		"longer":         {found: 300, init: 6 << 10, first: 13},
-		"huge":           {found: 20, init: 64 << 10, first: 1},
+	for name, c := range map[string]struct{ found, probe, first int }{
+		"short and many": {found: 400, probe: 10, first: 300},
+		"longer":         {found: 300, probe: 6 << 10, first: 13},
+		"huge":           {found: 20, probe: 64 << 10, first: 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
@@ -31,9 +31,10 @@ func TestWhatOneActivityDeliversFitsIntoItsInput(t *testing.T) {
 				w.env.SetContinueAsNewSuggested(true)
 				w.env.SignalWorkflow(api.SignalRequest, api.Request{Kind: api.Prioritize, ID: "nobody"})
 			})
-			w.startFleet(func(s *fleetspec.Spec) { s.InitCommand = strings.Repeat("<", c.init) }) // six characters each, in JSON
+			w.startFleet(func(s *fleetspec.Spec) { s.BootProbe = strings.Repeat("<", c.probe) }) // six characters each, in JSON
 			require.Len(t, w.started, c.found)
 			for k, in := range w.started {
+				assert.Len(t, in.Spec.BootProbe, c.probe)
 				assert.Equal(t, w.found[k].Name, in.Name, "in their order")
 			}
 			for _, messages := range w.delivered {
