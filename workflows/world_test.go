@@ -45,6 +45,7 @@ type world struct {
 	destroy    func() error
 	watch      func(context.Context, api.WatchInput) (api.WatchResult, error)
 	missing    func(api.Message) bool
+	doubtful   bool // what is missing
 
 	mu         sync.Mutex
 	did        []string
@@ -55,6 +56,8 @@ type world struct {
 	orders     []api.Orders
 	outcomes   map[string][]api.Outcome // by workflow ID
 	sent       []string                 // signals and their receivers, in order
+	syncs      []api.SyncInput          // but for those that look once
+	delivered  [][]api.Message          // by call
 	started    []api.InstanceInput
 	requests   []api.Request
 	destroyed  int
@@ -230,6 +233,7 @@ func (w *world) sync(ctx context.Context, in api.SyncInput) (api.SyncResult, err
 		w.leftOver = nil
 		return result, nil
 	}
+	w.syncs = append(w.syncs, in)
 	w.tokens["sync"] = activity.GetInfo(ctx).TaskToken
 	return api.SyncResult{}, activity.ErrResultPending
 }
@@ -246,9 +250,13 @@ func (w *world) deliver(_ context.Context, messages []api.Message) (api.Delivery
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	var delivery api.Delivery
+	w.delivered = append(w.delivered, messages)
 	for k, m := range messages {
 		if w.missing != nil && w.missing(m) {
 			delivery.Missing = append(delivery.Missing, k)
+			if w.doubtful {
+				delivery.Doubtful = append(delivery.Doubtful, k)
+			}
 			continue
 		}
 		if err := w.take(m); err != nil {
