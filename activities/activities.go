@@ -14,6 +14,7 @@ import (
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/worker"
+	"golang.org/x/sync/singleflight"
 
 	"drover/internal/api"
 )
@@ -26,6 +27,7 @@ type Activities struct {
 	registers *registers
 	open      *registers // of fleets that run
 	mailboxes *mailboxes
+	looks     singleflight.Group // at clouds' lists, by fleet
 
 	mu     sync.Mutex
 	keys   map[string]*access // by key file

@@ -8,8 +8,11 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/mock"
 	"github.com/stretchr/testify/require"
+	"go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/api/workflow/v1"
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/mocks"
@@ -39,6 +42,19 @@ func (s *signalled) SignalWorkflowExecution(_ context.Context, in *workflowservi
 	return &workflowservice.SignalWorkflowExecutionResponse{}, nil
 }
 
+// delivered delivers messages to a server.
+func delivered(t *testing.T, temporal *mocks.Client, messages ...api.Message) (api.Delivery, error) {
+	var suite testsuite.WorkflowTestSuite
+	env := suite.NewTestActivityEnvironment()
+	env.RegisterActivityWithOptions(New(temporal, t.TempDir()).Deliver, activity.RegisterOptions{Name: api.DeliverActivity})
+	var delivery api.Delivery
+	result, err := env.ExecuteActivity(api.DeliverActivity, messages)
+	if err != nil {
+		return delivery, err
+	}
+	return delivery, result.Get(&delivery)
+}
+
 // TestDeliverKeepsReportsInTheirPlace has many outcomes sent at once, before and after a
 // report.
 func TestDeliverKeepsReportsInTheirPlace(t *testing.T) {
@@ -52,13 +68,8 @@ func TestDeliverKeepsReportsInTheirPlace(t *testing.T) {
 				messages = append(messages, api.Message{WorkflowID: fmt.Sprintf("container/c-%d", k), Signal: api.SignalOutcome, Payload: []byte("{}")})
 			}
 			messages = slices.Insert(messages, at, api.Message{WorkflowID: "fleet/default", Signal: api.SignalReport, Payload: []byte("{}")})
-			var suite testsuite.WorkflowTestSuite
-			env := suite.NewTestActivityEnvironment()
-			env.RegisterActivityWithOptions(New(temporal, t.TempDir()).Deliver, activity.RegisterOptions{Name: api.DeliverActivity})
-			result, err := env.ExecuteActivity(api.DeliverActivity, messages)
+			delivery, err := delivered(t, temporal, messages...)
 			require.NoError(t, err)
-			var delivery api.Delivery
-			require.NoError(t, result.Get(&delivery))
 			missing := 70
 			if at <= 70 {
 				missing = 71
@@ -72,4 +83,55 @@ func TestDeliverKeepsReportsInTheirPlace(t *testing.T) {
 			assert.Equal(t, at, before)
 		})
 	}
+}
+
+// closedWorkflows is a Temporal server on which no workflow takes messages any more.
+func closedWorkflows(status enums.WorkflowExecutionStatus) *mocks.Client {
+	temporal := &mocks.Client{}
+	temporal.On("WorkflowService").Return(&signalled{closed: "instance/default/a"})
+	temporal.On("ExecuteWorkflow", mock.Anything, mock.Anything, mock.Anything, mock.Anything).
+		Return(nil, serviceerror.NewWorkflowExecutionAlreadyStarted("already started", "", ""))
+	described := &workflowservice.DescribeWorkflowExecutionResponse{WorkflowExecutionInfo: &workflow.WorkflowExecutionInfo{Status: status}}
+	var err error
+	if status == enums.WORKFLOW_EXECUTION_STATUS_UNSPECIFIED {
+		described, err = nil, serviceerror.NewNotFound("workflow not found")
+	}
+	temporal.On("DescribeWorkflowExecution", mock.Anything, "instance/default/a", "").Return(described, err)
+	return temporal
+}
+
+// TestDeliverSaysWhatMayRunAllTheSame sends orders to an instance whose workflow has closed,
+// and starts one whose workflow was started before.
+func TestDeliverSaysWhatMayRunAllTheSame(t *testing.T) {
+	missing, doubtful := api.Delivery{Missing: []int{0}}, api.Delivery{Missing: []int{0}, Doubtful: []int{0}}
+	for status, want := range map[enums.WorkflowExecutionStatus]api.Delivery{
+		enums.WORKFLOW_EXECUTION_STATUS_COMPLETED:   missing,
+		enums.WORKFLOW_EXECUTION_STATUS_FAILED:      doubtful,
+		enums.WORKFLOW_EXECUTION_STATUS_CANCELED:    doubtful,
+		enums.WORKFLOW_EXECUTION_STATUS_TERMINATED:  doubtful,
+		enums.WORKFLOW_EXECUTION_STATUS_TIMED_OUT:   doubtful,
+		enums.WORKFLOW_EXECUTION_STATUS_UNSPECIFIED: doubtful, // the server has forgotten it
+		enums.WORKFLOW_EXECUTION_STATUS_RUNNING:     {},
+	} {
+		for _, signal := range []string{api.SignalOrders, ""} {
+			t.Run(fmt.Sprintf("%q to one that is %s", signal, status), func(t *testing.T) {
+				delivery, err := delivered(t, closedWorkflows(status), api.Message{WorkflowID: "instance/default/a", Signal: signal, Payload: []byte("{}")})
+				if signal != "" && status == enums.WORKFLOW_EXECUTION_STATUS_RUNNING {
+					require.ErrorContains(t, err, "instance/default/a: its workflow has just been started anew")
+					return
+				}
+				require.NoError(t, err)
+				assert.Equal(t, want, delivery)
+			})
+		}
+	}
+}
+
+func TestAnInstanceThatTheServerRefusesToStartIsInDoubt(t *testing.T) {
+	refused := serviceerror.NewInvalidArgument("blob size exceeds limit")
+	temporal := &mocks.Client{}
+	temporal.On("ExecuteWorkflow", mock.Anything, mock.Anything, mock.Anything, mock.Anything).Return(nil, refused)
+	delivery, err := delivered(t, temporal, api.Message{WorkflowID: "instance/default/a", Payload: []byte("{}")})
+	require.NoError(t, err)
+	assert.Equal(t, api.Delivery{Missing: []int{0}, Doubtful: []int{0}}, delivery)
 }

@@ -20,17 +20,3 @@ func TestAListingIsReadLineByLine(t *testing.T) {
 		assert.Equal(t, want, parseListing(out), "%q", out)
 	}
 }
-
-func TestTwoLooksMustAgree(t *testing.T) {
-	found := func(names ...string) (all []api.Found) {
-		for _, n := range names {
-			all = append(all, api.Found{Name: n})
-		}
-		return all
-	}
-	both := agree(
-		api.SyncResult{Found: found("a", "b"), Vanished: []string{"x", "y"}},
-		api.SyncResult{Found: found("b", "c"), Vanished: []string{"y", "z"}},
-	)
-	assert.Equal(t, api.SyncResult{Found: found("b"), Vanished: []string{"y"}}, both)
-}

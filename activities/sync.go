@@ -12,13 +12,13 @@ import (
 
 	"drover/internal/api"
 	"drover/internal/cloud"
-	"drover/internal/fleetspec"
 	"drover/internal/pause"
 )
 
-// SyncFleet compares, at an interval, the cloud's list with what the fleet knows, and
-// returns when two looks in a row find the same difference. The cloud is listed first:
-// what is created meanwhile is known to the fleet by then.
+// SyncFleet compares, at an interval, the cloud's list with what the fleet knows. It returns
+// what two looks in a row find, and what only the last one has found: the next call has to
+// confirm that. The cloud is listed first: what is created meanwhile is known to the fleet by
+// then.
 func (a *Activities) SyncFleet(ctx context.Context, in api.SyncInput) (api.SyncResult, error) {
 	ctx, stop := long(ctx, func() any { return nil })
 	defer stop()
@@ -27,41 +27,80 @@ func (a *Activities) SyncFleet(ctx context.Context, in api.SyncInput) (api.SyncR
 		return api.SyncResult{}, err
 	}
 	if in.Once {
-		in.Interval = fleetspec.Duration(time.Second)
+		return a.lookTwice(ctx, driver, in.Fleet)
 	}
-	var before api.SyncResult
-	for looks := 1; ; looks++ {
-		if pause.For(ctx, in.Interval.D()) != nil {
-			return api.SyncResult{}, interrupted(ctx)
-		}
-		now, err := a.compare(ctx, driver, in.Fleet)
-		if interruption := interrupted(ctx); interruption != nil {
-			return api.SyncResult{}, interruption
-		}
+	for wait := in.Wait; ; wait = in.Interval {
+		seen, err := a.look(ctx, wait.D(), in.Interval.D(), func() (api.SyncResult, error) { return a.lookAtOnce(ctx, driver, in.Fleet) })
 		if err != nil {
-			return api.SyncResult{}, again(in.Interval.D(), err)
+			return seen, err
 		}
-		agreed := agree(before, now)
-		if len(agreed.Found)+len(agreed.Vanished) > 0 || in.Once && looks == 2 {
-			return agreed, nil
+		if result := confirm(in.Suspected, seen); in.Report || !in.Suspected.IsZero() || !result.Suspected.IsZero() {
+			return result, nil
 		}
-		before = now
 	}
 }
 
-// agree returns what both looks have found.
-func agree(a, b api.SyncResult) (both api.SyncResult) {
-	for _, found := range b.Found {
-		if slices.ContainsFunc(a.Found, func(f api.Found) bool { return f.Name == found.Name }) {
-			both.Found = append(both.Found, found)
+// lookTwice looks twice, a moment apart.
+func (a *Activities) lookTwice(ctx context.Context, driver cloud.Driver, fleet string) (seen api.SyncResult, err error) {
+	const moment = time.Second
+	var before api.SyncResult
+	compare := func() (api.SyncResult, error) { return a.compare(ctx, driver, fleet) }
+	if before, err = a.look(ctx, moment, moment, compare); err == nil {
+		seen, err = a.look(ctx, moment, moment, compare)
+	}
+	return confirm(confirm(api.Suspicion{}, before).Suspected, seen), err
+}
+
+// look compares after a while, and has the activity tried again after a delay if that fails.
+func (a *Activities) look(ctx context.Context, wait, delay time.Duration, compare func() (api.SyncResult, error)) (seen api.SyncResult, err error) {
+	if err = pause.For(ctx, wait); err == nil {
+		seen, err = compare()
+	}
+	if interruption := interrupted(ctx); interruption != nil {
+		return api.SyncResult{}, interruption
+	}
+	if err != nil {
+		return api.SyncResult{}, again(delay, err)
+	}
+	return seen, nil
+}
+
+// lookLasts is how long a look may take.
+const lookLasts = 2 * time.Minute
+
+// lookAtOnce joins the look that is under way for the fleet, or begins one. It outlasts the
+// activity that began it: the run of a busy fleet may end sooner, and the next one joins.
+func (a *Activities) lookAtOnce(ctx context.Context, driver cloud.Driver, fleet string) (api.SyncResult, error) {
+	look := a.looks.DoChan(fleet, func() (any, error) {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lookLasts)
+		defer cancel()
+		return a.compare(ctx, driver, fleet)
+	})
+	select {
+	case seen := <-look:
+		return seen.Val.(api.SyncResult), seen.Err
+	case <-ctx.Done():
+		return api.SyncResult{}, ctx.Err()
+	}
+}
+
+// confirm returns what was suspected and is seen again, and what is suspected now.
+func confirm(suspected api.Suspicion, seen api.SyncResult) (result api.SyncResult) {
+	for _, found := range seen.Found {
+		if slices.Contains(suspected.Found, found.Name) {
+			result.Found = append(result.Found, found)
+		} else {
+			result.Suspected.Found = append(result.Suspected.Found, found.Name)
 		}
 	}
-	for _, name := range b.Vanished {
-		if slices.Contains(a.Vanished, name) {
-			both.Vanished = append(both.Vanished, name)
+	for _, name := range seen.Vanished {
+		if slices.Contains(suspected.Vanished, name) {
+			result.Vanished = append(result.Vanished, name)
+		} else {
+			result.Suspected.Vanished = append(result.Suspected.Vanished, name)
 		}
 	}
-	return both
+	return result
 }
 
 // compare looks once.

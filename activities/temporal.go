@@ -29,11 +29,13 @@ func (a *Activities) Deliver(ctx context.Context, messages []api.Message) (api.D
 	for _, stage := range stages(messages) {
 		delivered, err := a.deliver(ctx, messages, stage)
 		delivery.Missing = append(delivery.Missing, delivered.Missing...)
+		delivery.Doubtful = append(delivery.Doubtful, delivered.Doubtful...)
 		if err != nil {
 			return delivery, err
 		}
 	}
 	sort.Ints(delivery.Missing)
+	sort.Ints(delivery.Doubtful)
 	return delivery, nil
 }
 
@@ -68,15 +70,19 @@ func (a *Activities) deliver(ctx context.Context, messages []api.Message, byRece
 		all.Go(func() {
 			defer func() { <-slots }()
 			for _, k := range indexes {
-				err := a.send(ctx, messages[k])
+				fate, err := a.sendOrMiss(ctx, messages[k])
 				mu.Lock()
-				if undeliverable(err) {
+				if fate != arrived {
 					delivery.Missing = append(delivery.Missing, k)
-				} else if err != nil {
+				}
+				if fate == doubtful {
+					delivery.Doubtful = append(delivery.Doubtful, k)
+				}
+				if err != nil {
 					errs = append(errs, fmt.Errorf("%s: %w", messages[k].WorkflowID, err))
 				}
 				mu.Unlock()
-				if err != nil && !undeliverable(err) {
+				if err != nil {
 					return
 				}
 			}
@@ -100,16 +106,6 @@ func isMissing(err error) bool {
 	return errors.As(err, &missing)
 }
 
-func (a *Activities) send(ctx context.Context, m api.Message) error {
-	switch m.Signal {
-	case "":
-		return a.startInstance(ctx, m)
-	case api.SignalReport:
-		return a.mailboxes.of(activity.GetInfo(ctx).Namespace, m.WorkflowID).tell(ctx, m)
-	}
-	return a.signal(ctx, m.WorkflowID, m.Signal, m.Payload, m.RequestID)
-}
-
 // signal sends a signal with a request ID: a second one with the same ID is not
 // delivered.
 func (a *Activities) signal(ctx context.Context, workflowID, name string, payload any, requestID string) error {
@@ -127,25 +123,6 @@ func signalIn(ctx context.Context, c client.Client, namespace, workflowID, name 
 		WorkflowExecution: &commonpb.WorkflowExecution{WorkflowId: workflowID},
 		SignalName:        name, Input: input, RequestId: requestID, Identity: "drover",
 	})
-	return err
-}
-
-// startInstance starts the workflow of a new instance, once for all time.
-func (a *Activities) startInstance(ctx context.Context, m api.Message) error {
-	var in api.InstanceInput
-	if err := json.Unmarshal(m.Payload, &in); err != nil {
-		return err
-	}
-	reuse := enumspb.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE
-	if in.Found != nil {
-		reuse = enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE // its workflow was terminated
-	}
-	_, err := a.client.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
-		ID: m.WorkflowID, TaskQueue: activity.GetInfo(ctx).TaskQueue,
-		WorkflowIDReusePolicy:                    reuse,
-		WorkflowExecutionErrorWhenAlreadyStarted: false, // a retry finds what the first try started
-		StaticSummary:                            fmt.Sprintf("%s instance of fleet %s", in.Type.Name, in.Spec.Fleet),
-	}, api.InstanceWorkflow, in)
 	return err
 }
 

@@ -2,6 +2,8 @@ package workflows_test
 
 import (
 	"fmt"
+	"math/rand/v2"
+	"strings"
 	"testing"
 	"time"
 
@@ -187,4 +189,90 @@ func TestAnInstanceWhoseTagCanNotBeWrittenContinuesAsNew(t *testing.T) {
 	w.signal(3*time.Hour, api.SignalDestroy, nil) // too late
 	w.env.ExecuteWorkflow(workflows.Instance, instanceInput())
 	assert.Equal(t, api.Run, next[api.InstanceInput](w).Carried.Tagged, "the next run tries again")
+}
+
+// handedOver returns what a fleet with that state gives its next run, when mail comes in
+// while it is about to continue as new.
+func handedOver(t *testing.T, carried api.FleetCarried, mail api.Mail) (in api.FleetInput, state api.FleetCarried) {
+	w := newWorld(t)
+	w.after(time.Second, func() {
+		w.env.SetContinueAsNewSuggested(true)
+		w.env.SignalWorkflow(api.SignalRequest, api.Request{Kind: api.Prioritize, ID: "nobody"})
+		w.env.SignalWorkflow(api.SignalMail, mail)
+	})
+	w.env.SetStartWorkflowOptions(startOptions("fleet/default"))
+	w.env.ExecuteWorkflow(workflows.Fleet, api.FleetInput{Spec: fleetspec.Default("default"), Carried: &carried}, nil)
+	var again *workflow.ContinueAsNewError
+	require.ErrorAs(t, w.env.GetWorkflowError(), &again)
+	bytes := 0
+	for _, payload := range again.Input.GetPayloads() {
+		bytes += len(payload.GetData())
+	}
+	assert.Less(t, bytes, 2<<20, "a server terminates a workflow that continues as new with more")
+	var packed []byte
+	require.NoError(t, converter.GetDefaultDataConverter().FromPayloads(again.Input, &in, &packed))
+	state, err := api.Unpack(packed)
+	require.NoError(t, err)
+	return in, state
+}
+
+func TestMailThatDoesNotFitIntoTheNextRunsInputIsTakenInBefore(t *testing.T) {
+	for size, left := range map[int]int{50 << 10: 10, 250 << 10: 0} {
+		var mail api.Mail
+		for k := range 10 {
+			r := request(fmt.Sprint("long-", k))
+			r.Label, r.Priority = strings.Repeat("x", size), -1
+			mail.Requests = append(mail.Requests, r)
+		}
+		in, state := handedOver(t, longQueue(3000), mail)
+		requests := 0
+		for _, m := range in.Mail {
+			for _, r := range m.Requests {
+				if r.Kind == api.Submit {
+					requests++
+				}
+			}
+		}
+		assert.Equal(t, left, requests, "of %d bytes", size)
+		assert.Len(t, state.Queue, 3010-left)
+	}
+}
+
+// What is a matter of chance can't be packed.
+func TestTheStateOfATooLargeFleetIsCarriedWithoutItsStories(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	chance := func(characters int) (text string) {
+		for len(text) < characters {
+			text += fmt.Sprintf("%016x", random.Uint64())
+		}
+		return text[:characters]
+	}
+	for name, c := range map[string]struct {
+		queued, label  int // how many, and characters
+		stories, names bool
+	}{
+		"it fits":                 {queued: 3000, label: 32, stories: true, names: true},
+		"it fits without stories": {queued: 40_000, label: 48, names: true},
+		"it fits with neither":    {queued: 40_000, label: 80},
+	} {
+		t.Run(name, func(t *testing.T) {
+			carried := longQueue(c.queued)
+			carried.Stories = map[string][]string{}
+			for k := range carried.Queue {
+				p := &carried.Queue[k]
+				p.ID, p.Label = chance(32), chance(c.label)
+				if k%4 == 0 {
+					carried.Stories[p.ID] = []string{"attempt 1 on default-" + chance(16) + ": lost: instance i-" + chance(16) + ": i/o timeout"}
+				}
+			}
+			stories := len(carried.Stories)
+			_, state := handedOver(t, carried, api.Mail{})
+			assert.Equal(t, c.queued, len(state.Queue))
+			if !c.stories {
+				stories = 0
+			}
+			assert.Equal(t, stories, len(state.Stories))
+			assert.Equal(t, c.names, state.Queue[7].Label != "")
+		})
+	}
 }

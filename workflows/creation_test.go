@@ -2,6 +2,7 @@ package workflows_test
 
 import (
 	"context"
+	"slices"
 	"testing"
 	"time"
 
@@ -158,4 +159,21 @@ func TestAnInstanceOnHoldThatCanNotBeCreatedWaitsForTheHoldToEnd(t *testing.T) {
 	assert.InDelta(t, 3600, state.LeftAt.Sub(state.CreatedAt.Time).Seconds(), 5)
 	assert.Equal(t, "invalid", state.Outcome)
 	assert.Equal(t, 1, w.destroyed)
+}
+
+func TestAnInstanceIsAskedForWithTheSameTagsEveryTime(t *testing.T) {
+	w := newWorld(t)
+	var asked []api.Behavior
+	w.create = func(in api.CreateInput) error {
+		if asked = append(asked, in.Behavior); len(asked) < 7 {
+			return temporal.NewApplicationError("the answer was lost", "")
+		}
+		return nil
+	}
+	w.signal(time.Second, api.SignalSetIdleBehavior, "hold")
+	w.after(time.Hour, func() { assert.Equal(t, api.StateIdle, query[api.InstanceState](w).State) })
+	w.signal(2*time.Hour, api.SignalDestroy, nil)
+	w.live()
+	assert.Equal(t, slices.Repeat([]api.Behavior{api.Run}, 7), asked, "an earlier try may have been heard")
+	assert.Equal(t, []string{"hold"}, w.tags, "and what has changed since is written then")
 }

@@ -31,7 +31,7 @@ func Fleet(ctx workflow.Context, in api.FleetInput, packed []byte) (api.FleetSta
 	ctx = f.deleteWhenCancelled(ctx)
 	for !f.over() || !f.isEmpty(ctx) {
 		f.awaitNews(ctx)
-		if letOthersRun(ctx); f.mustContinue(ctx) {
+		if letOthersRun(ctx); f.mustContinue(ctx) && !f.isLaden() {
 			if err := f.continueAsNew(ctx); err != nil {
 				return f.answer(), err
 			}
@@ -69,6 +69,7 @@ type fleet struct {
 	stories    map[string][]string // what went wrong with a container's attempts
 	had        had
 	totals     api.FleetTotals
+	looks      api.Looks // at the cloud's list
 	nextOrder  int64
 	names      int64
 	applied    int // changes of the spec, in this run of the workflow
@@ -124,7 +125,7 @@ func newFleet(ctx workflow.Context, in api.FleetInput) (*fleet, error) {
 	f := &fleet{
 		spec: in.Spec, log: workflow.GetLogger(ctx), info: info, since: workflow.Now(ctx),
 		byID: map[string]*member{}, byName: map[string]*machine{}, strangers: map[string]bool{}, stories: map[string][]string{},
-		learnt: schedule.NewLearnt(in.Spec.Limits.InitialQuotaEstimate), news: true,
+		learnt: schedule.NewLearnt(in.Spec.Limits.InitialQuotaEstimate), news: true, looks: api.Looks{Last: workflow.Now(ctx)},
 	}
 	f.types = schedule.TypesOf(f.spec)
 	if in.Carried != nil {

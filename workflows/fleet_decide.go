@@ -1,12 +1,8 @@
 package workflows
 
 import (
-	"crypto/sha256"
-	"encoding/base32"
-	"encoding/json"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"go.temporal.io/sdk/workflow"
@@ -100,25 +96,7 @@ func (f *fleet) carryOut(ctx workflow.Context) {
 		f.log.Error("messages could not be delivered", "error", err)
 		return
 	}
-	anew := false
-	for _, k := range delivery.Missing {
-		if m := receivers[k]; m != nil {
-			f.missing(m, to.messages[k])
-			anew = true
-		}
-	}
-	if anew && f.news {
-		f.awaitArrivals(ctx)
-	}
-}
-
-// awaitArrivals ends the workflow task, so that the next decision sees what has come in
-// while the messages were sent.
-func (f *fleet) awaitArrivals(ctx workflow.Context) {
-	options := workflow.TimerOptions{Summary: "until what came in meanwhile is taken in"}
-	if err := workflow.NewTimerWithOptions(ctx, time.Millisecond, options).Get(ctx, nil); err != nil {
-		f.log.Error("timer failed", "error", err)
-	}
+	f.undelivered(ctx, to.messages, delivery, receivers)
 }
 
 // create starts the workflows of new instances and returns their names.
@@ -136,14 +114,6 @@ func (f *fleet) create(ctx workflow.Context, to *post) []string {
 		names = append(names, name)
 	}
 	return names
-}
-
-// name draws the name of a new instance: unique for all time, and the same when the
-// workflow is replayed.
-func (f *fleet) name() string {
-	f.names++
-	sum := sha256.Sum256(fmt.Appendf(nil, "%s/%s/%d", f.info.WorkflowExecution.ID, f.info.FirstRunID, f.names))
-	return f.spec.Name + "-" + strings.ToLower(base32.StdEncoding.EncodeToString(sum[:5]))
 }
 
 // assign binds containers to instances, as decided.
@@ -240,21 +210,6 @@ func (f *fleet) postOrders(to *post) map[int]*machine {
 		m.Orders = api.Orders{}
 	}
 	return receivers
-}
-
-// missing takes back orders to an instance whose workflow no longer runs: nothing of
-// them was carried out. What it was given before stays with it until it is known to
-// be gone: its last report is on its way.
-func (f *fleet) missing(m *machine, message api.Message) {
-	f.log.Warn("the instance's workflow does not run", "instance", m.Name)
-	var orders api.Orders
-	if err := json.Unmarshal(message.Payload, &orders); err != nil {
-		panic(fmt.Sprintf("orders of our own can't be decoded: %v", err))
-	}
-	m.Leaving, f.news = true, true
-	for _, a := range orders.Run {
-		f.takeBack(m, a.Container, a.Attempt)
-	}
 }
 
 // instanceType returns a type of the spec, or one of that name which nothing fits on.

@@ -1,7 +1,11 @@
 package workflows
 
 import (
+	"crypto/sha256"
+	"encoding/base32"
+	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"drover/internal/api"
@@ -60,7 +64,26 @@ func (f *fleet) remove(c *member) {
 	f.containers = f.containers[:last]
 }
 
+// name draws the name of a new instance: unique for all time, and the same when the
+// workflow is replayed. A workflow task that failed may have drawn names that this one
+// draws again, and may have started their instances. Those that have reported are known;
+// the others are started once, whichever task says so.
+func (f *fleet) name() string {
+	for {
+		f.names++
+		sum := sha256.Sum256(fmt.Appendf(nil, "%s/%s/%d", f.info.WorkflowExecution.ID, f.info.FirstRunID, f.names))
+		name := f.spec.Name + "-" + strings.ToLower(base32.StdEncoding.EncodeToString(sum[:5]))
+		if f.byName[name] == nil {
+			return name
+		}
+	}
+}
+
+// addInstance adds an instance, unless the fleet knows one of that name, and returns it.
 func (f *fleet) addInstance(name, instanceType string) *machine {
+	if known := f.byName[name]; known != nil {
+		return known
+	}
 	m := &machine{CarriedInstance: api.CarriedInstance{Name: name, Type: instanceType, State: api.StateBooting, Behavior: api.Run}}
 	f.instances = append(f.instances, m)
 	f.byName[name] = m

@@ -1,6 +1,7 @@
 package workflows
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -42,8 +43,7 @@ func (f *fleet) listen(ctx workflow.Context) {
 func (f *fleet) take(ctx workflow.Context, mail api.Mail) {
 	f.received++
 	if h := f.handover; h != nil {
-		h.mail = append(h.mail, mail)
-		h.amount += len(mail.Requests) + len(mail.Reports)
+		h.add(mail)
 		return
 	}
 	for _, request := range mail.Requests {
@@ -144,8 +144,8 @@ func (f *fleet) cancel(c *member, r api.Request) {
 // report folds in what an instance reports.
 func (f *fleet) report(ctx workflow.Context, r api.Report) {
 	f.news = true
-	if r.Instance == "" || r.Type == "" || r.Seq == 0 {
-		f.log.Warn("ignored a report without instance, type or number")
+	if r.Instance == "" || r.Seq == 0 {
+		f.log.Warn("ignored a report without instance or number")
 		return
 	}
 	m := f.byName[r.Instance]
@@ -179,7 +179,7 @@ func (f *fleet) report(ctx workflow.Context, r api.Report) {
 // seen takes in where an instance stands, as its latest report says.
 func (f *fleet) seen(ctx workflow.Context, m *machine, r api.Report) {
 	m.Incarnation, m.ReportSeq, m.OrdersSeq = r.Incarnation, r.Seq, max(m.OrdersSeq, r.OrdersSeen)
-	m.Type = r.Type // what was bought, whatever a workflow task that failed had decided
+	m.Type = cmp.Or(r.Type, m.Type) // what was bought, whatever a workflow task that failed had decided
 	m.Reported = m.Reported || r.Listed
 	if r.CloudID != "" && !m.Accepted {
 		m.Accepted = true
@@ -207,7 +207,8 @@ func (f *fleet) seen(ctx workflow.Context, m *machine, r api.Report) {
 }
 
 // claim binds the containers that an instance says it runs, and that this fleet, when
-// it was created anew, thinks are queued. Until the others have submitted themselves
+// it was created anew, thinks are queued. An instance that has found them by itself is told
+// what they cost. Until the others have submitted themselves
 // again, the instance has strangers and takes nothing.
 func (f *fleet) claim(m *machine) {
 	m.Strangers = slices.DeleteFunc(m.Strangers, func(name string) bool {
@@ -221,6 +222,7 @@ func (f *fleet) claim(m *machine) {
 			c.Binding, c.Instance, c.attempt = schedule.Running, m.Name, attempt
 			c.highest, c.used = max(c.highest, attempt), max(c.used, 1)
 			m.containers++
+			m.Orders.Resume = append(m.Orders.Resume, f.assignment(c, m))
 		}
 		return true
 	})

@@ -177,7 +177,7 @@ func (f *fleet) pack() api.FleetCarried {
 	carried := api.FleetCarried{
 		Ready: f.ready, Learnt: f.learnt, Stories: f.stories, Totals: f.totals,
 		NextOrder: f.nextOrder, Names: f.names, Since: f.since, Deleting: f.deleting,
-		Outbox: f.outbox, Prepared: f.prepared, Recalled: f.recalled, RecallPage: f.recallPage,
+		Outbox: f.outbox, Prepared: f.prepared, Recalled: f.recalled, RecallPage: f.recallPage, Looks: f.looks,
 	}
 	shapes := map[int]int{} // only those in use, or there would be ever more of them
 	for _, c := range f.containers {
@@ -206,7 +206,7 @@ func (f *fleet) pack() api.FleetCarried {
 func (f *fleet) unpack(carried api.FleetCarried) {
 	f.ready, f.shapes, f.learnt, f.totals = carried.Ready, carried.Shapes, carried.Learnt, carried.Totals
 	f.nextOrder, f.names, f.since, f.deleting = carried.NextOrder, carried.Names, carried.Since, carried.Deleting
-	f.prepared, f.outbox = carried.Prepared, carried.Outbox
+	f.prepared, f.outbox, f.looks = carried.Prepared, carried.Outbox, carried.Looks
 	f.recalled, f.recallPage = carried.Recalled, carried.RecallPage
 	if carried.Stories != nil {
 		f.stories = carried.Stories

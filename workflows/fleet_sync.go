@@ -1,6 +1,7 @@
 package workflows
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 
@@ -13,35 +14,53 @@ import (
 )
 
 // sync compares the cloud's list with what the fleet knows. The activity looks again
-// and again, and returns only what two looks in a row agree on.
+// and again, and returns what it finds: what two looks in a row agree on, and what the next
+// one has to agree on. It also returns from its first look in a run of the workflow. So the
+// fleet knows when the last one was, however short its runs are, and one that is long
+// costs nothing more.
 func (f *fleet) sync(ctx workflow.Context) {
-	for {
+	for looked := false; ; {
 		if workflow.Await(ctx, func() bool { return f.prepared }) != nil {
 			return
 		}
 		in := f.syncInput()
-		options := activityOptions("compare the cloud's list with fleet "+f.spec.Name, forever)
-		attempt, cancel := workflow.WithCancel(workflow.WithActivityOptions(ctx, options))
-		found := workflow.ExecuteActivity(attempt, api.SyncFleetActivity, in)
-		changed := func() bool { return f.spec.Intervals.Sync != in.Interval || f.spec.Faults != in.Faults }
-		err := workflow.Await(ctx, func() bool { return found.IsReady() || changed() })
-		var result api.SyncResult
-		if err == nil && found.IsReady() {
-			err = found.Get(ctx, &result)
-		}
-		cancel()
-		if ctx.Err() != nil {
+		in.Report, in.Suspected = !looked, f.looks.Suspected
+		in.Wait = fleetspec.Duration(max(0, f.looks.Last.Add(in.Interval.D()).Sub(workflow.Now(ctx))))
+		result, err := f.differences(ctx, in)
+		switch {
+		case ctx.Err() != nil:
 			return
-		}
-		if err != nil && !temporal.IsCanceledError(err) {
+		case err == nil:
+			f.stay(ctx)
+			looked = true
+			f.looks = api.Looks{Last: workflow.Now(ctx), Suspected: result.Suspected}
+			f.synced(ctx, result)
+		case !temporal.IsCanceledError(err):
 			f.log.Error("comparing failed", "error", err)
 			pause := workflow.TimerOptions{Summary: "until the cloud's list is compared again"}
 			if workflow.NewTimerWithOptions(ctx, in.Interval.D(), pause).Get(ctx, nil) != nil {
 				return
 			}
 		}
-		f.synced(ctx, result)
 	}
+}
+
+// differences returns what the activity has found. It is cancelled when what it is to do has
+// changed.
+func (f *fleet) differences(ctx workflow.Context, in api.SyncInput) (result api.SyncResult, err error) {
+	options := activityOptions("compare the cloud's list with fleet "+f.spec.Name, forever)
+	attempt, cancel := workflow.WithCancel(workflow.WithActivityOptions(ctx, options))
+	defer cancel()
+	found := workflow.ExecuteActivity(attempt, api.SyncFleetActivity, in)
+	changed := func() bool { return f.spec.Intervals.Sync != in.Interval || f.spec.Faults != in.Faults }
+	if err := workflow.Await(ctx, func() bool { return found.IsReady() || changed() }); err != nil {
+		return result, err
+	}
+	if !found.IsReady() {
+		cancel()
+	}
+	err = found.Get(ctx, &result)
+	return result, err
 }
 
 // isEmpty reports whether the cloud has no instance of the fleet, and takes in what it
@@ -125,19 +144,24 @@ func (f *fleet) adopt(ctx workflow.Context, found api.Found) {
 	m.Leaving, m.Reported, f.news = false, false, true
 	m.Orders = api.Orders{Greet: true}
 	f.placedAgain(m)
-	instanceType := fleetspec.InstanceType{Name: found.Type}
+	instanceType := fleetspec.InstanceType{Name: cmp.Or(found.Type, m.Type)}
 	known := false
 	for _, t := range f.spec.InstanceTypes {
-		if t.Name == found.Type {
+		if t.Name == instanceType.Name {
 			instanceType, known = t, true
 		}
 	}
-	if !known {
-		m.Orders.Drain = fmt.Sprintf("type %q is not in the fleet's spec", found.Type)
+	switch {
+	case instanceType.Name == "":
+		m.Orders.Drain = "it has no tag that says its type"
+	case !known:
+		m.Orders.Drain = fmt.Sprintf("type %q is not in the fleet's spec", instanceType.Name)
 	}
+	spec := f.instanceSpec()
+	spec.InitCommand = "" // it has been run, and thousands may be found at once
 	to := post{run: f.info.WorkflowExecution.RunID, seq: f.batch, messages: f.outbox}
 	to.startInstance(api.InstanceInput{
-		Name: found.Name, Type: instanceType, Spec: f.instanceSpec(), Incarnation: milliseconds(workflow.Now(ctx)), Found: &found,
+		Name: found.Name, Type: instanceType, Spec: spec, Incarnation: milliseconds(workflow.Now(ctx)), Found: &found,
 	})
 	f.outbox = to.messages
 }

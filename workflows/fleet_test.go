@@ -225,21 +225,6 @@ func TestARefusedQuotaIsLearntAndSaid(t *testing.T) {
 	assert.Equal(t, []string{"c-1#1", "c-2#1"}, w.ordered())
 }
 
-func TestOrdersToAnInstanceThatIsGoneAreTakenBack(t *testing.T) {
-	w := newWorld(t)
-	lost := true
-	w.missing = func(m api.Message) bool { return m.Signal == api.SignalOrders && lost }
-	w.signal(time.Second, api.SignalRequest, request("c-1"))
-	w.up(2*time.Second, 0)
-	w.after(3*time.Second, func() { lost = false })
-	w.up(10*time.Second, 1)
-	w.reportFrom(15*time.Second, 1, 2, api.Report{State: api.StateIdle, CloudID: "i-1", Ended: []api.Ended{{Container: "c-1", Attempt: 2, How: api.Exited}}})
-	w.deleted(time.Minute)
-	w.manage(nil)
-	assert.Equal(t, []string{"c-1#2"}, w.ordered())
-	assert.Equal(t, 1, w.orders[0].Run[0].Count, "no attempt was used up")
-}
-
 func TestASpecIsRefusedOrAppliedWhole(t *testing.T) {
 	w := newWorld(t)
 	var refused error
@@ -280,11 +265,57 @@ func TestAFreshFleetAdoptsWhatTheCloudHas(t *testing.T) {
 		assert.Equal(t, api.ContainerRunning, w.containers()[0].State)
 		assert.Equal(t, "default-old", w.containers()[0].Instance)
 		assert.Empty(t, w.ordered(), "it is not started a second time")
+		last := w.orders[len(w.orders)-1]
+		require.Len(t, last.Resume, 1, "the instance that has found it learns what it costs")
+		assert.Equal(t, "c-1", last.Resume[0].OnInstance())
+		assert.InDelta(t, 0.5, last.Resume[0].Share, 1e-9)
 	})
 	w.reportFrom(6*time.Second, 0, 9, api.Report{State: api.StateIdle, CloudID: "i-old", Ended: []api.Ended{{Container: "c-1", Attempt: 1, How: api.Exited}}})
 	w.deleted(time.Minute)
 	state := w.manage(nil)
 	assert.EqualValues(t, 1, state.Totals.Exited)
+}
+
+func TestAFoundInstanceWithoutATypeDrainsAndWhatRunsThereIsKnown(t *testing.T) {
+	w := newWorld(t)
+	w.found = []api.Found{{Name: "default-odd", CloudID: "i-odd", Behavior: api.Run}}
+	w.after(time.Second, func() {
+		require.Len(t, w.orders, 1)
+		assert.Equal(t, "it has no tag that says its type", w.orders[0].Drain)
+	})
+	old := request("c-2")
+	old.QueuedAt = time.Now().Add(-24 * time.Hour)
+	w.signal(2*time.Second, api.SignalRequest, old)
+	w.after(time.Minute, func() { assert.Contains(t, w.containers()[0].Status, "waiting until every instance found") })
+	w.reportFrom(time.Minute, 0, 1, api.Report{State: api.StateUnknown, CloudID: "i-odd", Behavior: api.Drain, Running: []string{"c-1"}, Listed: true})
+	w.after(2*time.Minute, func() {
+		assert.Len(t, w.started, 2, "one is bought for what does not run there")
+		w.env.SignalWorkflow(api.SignalRequest, request("c-1"))
+		w.env.SignalWorkflow(api.SignalRequest, api.Request{Kind: api.Cancel, ID: "c-2"})
+	})
+	w.after(3*time.Minute, func() { assert.Equal(t, "default-odd", w.container(t, "c-1").Instance) })
+	w.reportFrom(4*time.Minute, 0, 2, api.Report{State: api.StateGone, Gone: true, Ended: []api.Ended{{Container: "c-1", Attempt: 1, How: api.Exited}}})
+	w.deleted(5 * time.Minute)
+	state := w.manage(nil)
+	assert.EqualValues(t, 1, state.Totals.Exited)
+}
+
+func TestAFoundInstanceThatHasLostItsTagIsOfTheTypeThatTheFleetKnows(t *testing.T) {
+	w := newWorld(t)
+	w.signal(time.Second, api.SignalRequest, request("c-1"))
+	w.up(2*time.Second, 0)
+	w.after(3*time.Second, func() {
+		found := api.SyncResult{Found: []api.Found{{Name: w.started[0].Name, CloudID: "i-0", Behavior: api.Run}}}
+		require.NoError(t, w.env.CompleteActivity(w.tokens["sync"], found, nil))
+	})
+	w.after(4*time.Second, func() {
+		require.Len(t, w.started, 2)
+		assert.Equal(t, w.started[0].Type, w.started[1].Type)
+		assert.Empty(t, w.orders[len(w.orders)-1].Drain)
+	})
+	w.ends(5*time.Second, 0, 100, "c-1")
+	w.deleted(time.Minute)
+	w.manage(nil)
 }
 
 func TestAnInstanceWithoutAWorkflowIsAdoptedAndAVanishedOneLosesItsContainers(t *testing.T) {

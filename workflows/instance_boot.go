@@ -217,12 +217,11 @@ func (i *instance) explainBoot(ctx workflow.Context, step string) {
 	i.explains, i.explained = false, true
 }
 
-// bootOver settles the boot outcome, once. The boot of an instance that was found is
-// counted by the workflow that created it.
+// bootOver settles the boot outcome, once.
 func (i *instance) bootOver(ctx workflow.Context, outcome string) {
 	i.state.BootOutcome = outcome
 	now := api.Time{Time: workflow.Now(ctx)}
-	if i.in.Found == nil {
+	if i.counts() {
 		tags := map[string]string{"fleet": i.state.Fleet, "instance_type": i.state.Type, "outcome": outcome}
 		workflow.GetMetricsHandler(ctx).WithTags(tags).Counter("drover_boots").Inc(1)
 	}

@@ -106,6 +106,8 @@ func (i *instance) ran(ctx workflow.Context, a *attempt, r api.RunContainerResul
 	case preempted:
 		r.How = api.Preempted
 		r.Detail = fmt.Sprintf("its instance is taken at %s; exit code %d", stamp(i.state.NoticeAt), r.ExitCode)
+	case i.tookDown(r):
+		return // shutDown reports the container lost, once the machine is gone
 	case r.How == api.Exited:
 		took := r.FinishedAt.Sub(r.StartedAt)
 		i.mail.outcome(api.WorkflowOf(a.Container, a.WorkflowID+r.WorkflowID), api.Outcome{Result: &api.ContainerResult{
@@ -118,6 +120,13 @@ func (i *instance) ran(ctx workflow.Context, a *attempt, r api.RunContainerResul
 	}
 	i.forget = append(i.forget, a.OnInstance())
 	i.end(ctx, a, api.Ended{How: r.How, Detail: r.Detail})
+}
+
+// tookDown reports whether an attempt has ended because the instance is being destroyed: a
+// machine that is told to end tells what runs on it. The machine's clock may be a little
+// behind.
+func (i *instance) tookDown(r api.RunContainerResult) bool {
+	return i.leaves() && r.How == api.Exited && r.ExitCode != 0 && r.FinishedAt.After(i.state.LeftAt.Add(-time.Second))
 }
 
 // hadAtMost is how many ended attempts are remembered. Orders come again within seconds,

@@ -32,6 +32,7 @@ func (i *instance) exists(ctx workflow.Context) bool {
 // create asks the cloud for the instance and reports whether it exists. On hold, it goes
 // on asking.
 func (i *instance) create(ctx workflow.Context) bool {
+	i.tagged = i.state.IdleBehavior
 	for {
 		err := i.ask(ctx)
 		switch {
@@ -57,9 +58,10 @@ func (i *instance) create(ctx workflow.Context) bool {
 	}
 }
 
-// ask has the cloud asked for the instance a few times; on hold, until it answers.
+// ask has the cloud asked for the instance a few times; on hold, until it answers. It asks for
+// the same every time, tags included: an earlier try may have created it.
 func (i *instance) ask(ctx workflow.Context) error {
-	in := api.CreateInput{Machine: i.machine, Type: i.in.Type, Behavior: i.state.IdleBehavior, InitCommand: i.in.Spec.InitCommand}
+	in := api.CreateInput{Machine: i.machine, Type: i.in.Type, Behavior: i.tagged, InitCommand: i.in.Spec.InitCommand}
 	ctx, cancel := workflow.WithCancel(ctx)
 	options := activityOptions(fmt.Sprintf("create %s, a %s", i.in.Name, i.in.Type.Name), time.Minute)
 	options.WaitForCancellation = true // an answer that is still out would be an instance that nobody knows

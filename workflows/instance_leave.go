@@ -74,6 +74,8 @@ func (i *instance) failedBoot() string {
 	switch {
 	case i.gone != "":
 		return api.BootDisappeared
+	case i.destroy: // also of one that was on hold when its boot timeout passed
+		return api.BootAborted
 	case i.late != "" || i.unreachable != "":
 		return api.BootFailure
 	}

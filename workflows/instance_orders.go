@@ -33,16 +33,19 @@ func (i *instance) handle(ctx workflow.Context) error {
 		func(ctx workflow.Context, order api.Destroy) (api.InstanceState, error) {
 			i.orderDestroy(ctx, order)
 			return i.state, nil
-		}, workflow.UpdateHandlerOptions{Description: "shut down now, whatever runs"})
+		}, workflow.UpdateHandlerOptions{Validator: api.Destroy.Validate, Description: "shut down now, whatever runs"})
 }
 
 // refuseBehavior says why an order can't be carried out, if so.
 func (i *instance) refuseBehavior(order api.SetIdleBehavior) error {
-	if _, err := api.ParseBehavior(string(order.Behavior)); err != nil {
+	if err := order.Validate(); err != nil {
 		return err
 	}
-	if s := i.state.State; s == api.StateShutdown || s == api.StateGone {
-		return fmt.Errorf("instance %s is in state %s: its idle behavior can no longer change", i.state.Name, s)
+	switch {
+	case i.leaves():
+		return fmt.Errorf("its idle behavior can no longer change: it is in state %s", i.state.State)
+	case i.destroy || i.gone != "": // what it is in the middle of is not over yet
+		return fmt.Errorf("its idle behavior can no longer change: it is about to leave (%s)", i.whyLeave())
 	}
 	return nil
 }
@@ -65,6 +68,7 @@ func (i *instance) listen(ctx, outer workflow.Context) {
 		if err := json.Unmarshal(data, &order); err != nil {
 			return err
 		}
+		order = order.Clipped()
 		if err := i.refuseBehavior(order); err != nil {
 			return err
 		}
@@ -76,7 +80,7 @@ func (i *instance) listen(ctx, outer workflow.Context) {
 		if err := json.Unmarshal(data, &order); err != nil {
 			return err
 		}
-		i.orderDestroy(ctx, order)
+		i.orderDestroy(ctx, order.Clipped())
 		return nil
 	})
 	receive(api.SignalOrders, i.takeOrders)
@@ -96,7 +100,7 @@ func (i *instance) take(ctx workflow.Context, name string, value converter.RawVa
 			data = payload.GetData()
 		case converter.MetadataEncodingNil, "":
 		default:
-			i.note(ctx, fmt.Sprintf("ignored signal %s: its payload is %s; allowed: JSON", name, encoding))
+			i.note(ctx, fmt.Sprintf("ignored signal %s: its payload is %.100s; allowed: JSON", name, encoding))
 			return
 		}
 	}
@@ -108,14 +112,12 @@ func (i *instance) take(ctx workflow.Context, name string, value converter.RawVa
 // setBehavior carries out an order that has been found valid.
 func (i *instance) setBehavior(ctx workflow.Context, order api.SetIdleBehavior) {
 	if order.Behavior == api.Run {
-		if i.broken {
-			i.unfit = whyBroken
-		} else if i.state.IdleBehavior != api.Hold {
+		if i.state.IdleBehavior != api.Hold {
 			i.unfit = "" // whoever takes back a drain knows why it drained
 		}
-		if i.unfit != "" {
-			i.note(ctx, "drains instead: "+i.unfit)
-			order = api.SetIdleBehavior{Behavior: api.Drain, Reason: i.unfit, By: "drover"}
+		if unfit := i.whyUnfit(); unfit != "" {
+			i.note(ctx, "drains instead: "+unfit)
+			order = api.SetIdleBehavior{Behavior: api.Drain, Reason: unfit, By: "drover"}
 		} else if i.state.IdleBehavior != api.Run {
 			i.idleSince = workflow.Now(ctx)
 		}
@@ -128,6 +130,15 @@ func (i *instance) setBehavior(ctx workflow.Context, order api.SetIdleBehavior) 
 	i.report()
 }
 
+// whyUnfit says why the instance can't run containers, if so. That it is broken may pass,
+// also while it is on hold.
+func (i *instance) whyUnfit() string {
+	if i.broken {
+		return whyBroken
+	}
+	return i.unfit
+}
+
 // drain makes the instance go once nothing runs on it, unless it is on hold: then
 // it is only said, and done when the hold is lifted.
 func (i *instance) drain(ctx workflow.Context, why string) {
@@ -136,13 +147,15 @@ func (i *instance) drain(ctx workflow.Context, why string) {
 	case api.Run:
 		i.setBehavior(ctx, api.SetIdleBehavior{Behavior: api.Drain, Reason: why, By: "drover"})
 	case api.Hold:
-		i.unfit = why
+		if why != whyBroken {
+			i.unfit = why
+		}
 	}
 }
 
-// orderDestroy makes the instance go now.
+// orderDestroy makes the instance go now. If it goes already, that is why it goes.
 func (i *instance) orderDestroy(ctx workflow.Context, order api.Destroy) {
-	if i.destroy {
+	if i.destroy || i.leaves() {
 		return
 	}
 	i.destroy = true
@@ -179,7 +192,9 @@ func (i *instance) takeOrders(ctx workflow.Context, data json.RawMessage) error 
 		i.revokeAfter(ctx, name)
 	}
 	for _, a := range orders.Resume {
-		if !slices.Contains(i.known(), a.Container) && !slices.Contains(i.had, a.OnInstance()) {
+		if found := i.attempt(a.OnInstance()); found != nil {
+			found.Label, found.Share, found.QueuedAt = a.Label, a.Share, a.QueuedAt // it may have been adopted
+		} else if !slices.Contains(i.known(), a.Container) && !slices.Contains(i.had, a.OnInstance()) {
 			i.resume(ctx, a)
 		}
 		i.report()

@@ -18,7 +18,7 @@ func (i *instance) enter(ctx workflow.Context, state, reason string) {
 		i.countBusy(ctx)
 		i.state.Since = api.Time{Time: workflow.Now(ctx)}
 	}
-	i.state.State, i.state.Reason, i.settled = state, reason, state
+	i.state.State, i.state.Reason, i.settled = state, api.Clip(reason, textAtMost), state
 	i.changed(ctx)
 }
 
@@ -31,7 +31,7 @@ func (i *instance) settle(ctx workflow.Context) {
 	}
 	s := i.state.State
 	booted := i.state.BootOutcome == api.BootSuccess
-	if s == state || s == api.StateShutdown || s == api.StateGone || !booted {
+	if s == state || i.leaves() || !booted {
 		i.changed(ctx)
 		return
 	}
@@ -60,15 +60,16 @@ func (i *instance) busySoFar(ctx workflow.Context) float64 {
 
 // countCost brings the costs up to now.
 func (i *instance) countCost(ctx workflow.Context) {
-	until := workflow.Now(ctx)
 	if i.state.State == api.StateGone {
 		return
 	}
-	i.state.BusyCost = i.busySoFar(ctx)
-	i.state.Cost = i.state.Price * until.Sub(i.state.CreatedAt.Time).Hours()
 	if !i.created {
-		i.state.Cost = 0
+		i.state.Cost, i.state.CostAt = 0, api.Time{}
+		return
 	}
+	until := workflow.Now(ctx)
+	i.state.BusyCost, i.state.CostAt = i.busySoFar(ctx), api.Time{Time: until}
+	i.state.Cost = i.state.Price * until.Sub(i.state.CreatedAt.Time).Hours()
 }
 
 // changed shows the state: in the workflow's current details, which cost nothing,
@@ -98,9 +99,13 @@ func (i *instance) changed(ctx workflow.Context) {
 	i.shownState, i.shownBehavior, i.shownCloudID = i.settled, i.state.IdleBehavior, i.state.CloudID
 }
 
-// time records how long something took, of an instance that this workflow has created.
+// counts reports whether the metrics count the instance: one that this workflow has created.
+// One that was found is counted by the workflow that created it.
+func (i *instance) counts() bool { return i.in.Found == nil && i.state.CloudID != "" }
+
+// time records how long something took, if the instance counts.
 func (i *instance) time(ctx workflow.Context, name string, from, to api.Time) {
-	if i.in.Found == nil {
+	if i.counts() {
 		tags := map[string]string{"fleet": i.state.Fleet, "instance_type": i.state.Type}
 		workflow.GetMetricsHandler(ctx).WithTags(tags).Timer(name).Record(to.Sub(from.Time))
 	}
@@ -112,7 +117,7 @@ func (i *instance) details() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "**%s** since %s%s\n\n", s.State, stamp(s.Since), because(s.Reason))
 	fmt.Fprintf(&b, "- idle behavior: %s%s%s\n", s.IdleBehavior, because(s.BehaviorReason), by(s.BehaviorBy))
-	fmt.Fprintf(&b, "- type: %s (%s), %.4g an hour; cost so far %.4f\n", s.Type, s.ProviderType, s.Price, s.Cost)
+	fmt.Fprintf(&b, "- type: %s (%s), %.4g an hour; %s\n", s.Type, s.ProviderType, s.Price, costs(s))
 	fmt.Fprintf(&b, "- cloud ID: %s; address: %s\n", orNone(s.CloudID), orNone(s.Address))
 	fmt.Fprintf(&b, "- containers: %s; last: %s\n", list(s.Running), orNone(s.LastContainer))
 	fmt.Fprintf(&b, "- boot: %s; last probe seen: %s\n", orNone(s.BootOutcome), stamp(s.LastProbe))
@@ -122,11 +127,17 @@ func (i *instance) details() string {
 	return b.String()
 }
 
+// notesAtMost is how many notes are kept, and textAtMost how many characters one may have.
+// What a console says of a boot that failed is long; what strangers send may be longer, and
+// the state of a workflow has to fit into 2 MB.
+const notesAtMost, textAtMost = 10, 8000
+
 // note keeps a sentence that a person should see; the last few are shown.
 func (i *instance) note(ctx workflow.Context, text string) {
+	text = api.Clip(text, textAtMost)
 	i.log.Warn(text, "instance", i.state.Name)
 	i.state.Notes = append(i.state.Notes, stamp(api.Time{Time: workflow.Now(ctx)})+" "+text)
-	if extra := len(i.state.Notes) - 10; extra > 0 {
+	if extra := len(i.state.Notes) - notesAtMost; extra > 0 {
 		i.state.Notes = slices.Delete(i.state.Notes, 0, extra)
 	}
 	i.changed(ctx)
@@ -198,6 +209,13 @@ func (i *instance) messages(ctx workflow.Context) []api.Message {
 	}
 	i.mail.ended, i.mail.refused, i.mail.outcomes, i.mail.refusal = nil, nil, nil, nil
 	return to.messages
+}
+
+func costs(s api.InstanceState) string {
+	if s.CostAt.IsZero() {
+		return "costs nothing"
+	}
+	return fmt.Sprintf("cost until %s: %.4f", stamp(s.CostAt), s.Cost)
 }
 
 func stamp(t api.Time) string {

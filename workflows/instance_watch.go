@@ -81,7 +81,7 @@ func (i *instance) observe(ctx workflow.Context, listing api.Listing, known []st
 			continue
 		}
 		i.note(ctx, fmt.Sprintf("adopted container %s, found on the instance", id))
-		i.start(ctx, api.Assignment{Container: id, Attempt: attempt, Count: attempt, Label: "(adopted)", QueuedAt: workflow.Now(ctx), Adopted: true})
+		i.start(ctx, api.Assignment{Container: id, Attempt: attempt, Count: attempt, Label: "found on the instance", QueuedAt: workflow.Now(ctx), Adopted: true})
 	}
 	i.seen, i.stale = i.stillMissed(listing.Containers), listing.Stale
 	if listing.Broken && !i.broken {

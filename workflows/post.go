@@ -59,8 +59,8 @@ func deliver(ctx workflow.Context, summary string, messages []api.Message) (api.
 	if len(messages) <= deliverInTask {
 		execute = workflow.ExecuteLocalActivity
 	}
-	for from := 0; from < len(messages); from += deliverAtOnce {
-		part := messages[from:min(from+deliverAtOnce, len(messages))]
+	for from := 0; from < len(messages); {
+		part := messages[from : from+inOneDelivery(messages[from:])]
 		var delivery api.Delivery
 		if err := execute(ctx, api.DeliverActivity, part).Get(ctx, &delivery); err != nil {
 			return all, err
@@ -68,14 +68,33 @@ func deliver(ctx workflow.Context, summary string, messages []api.Message) (api.
 		for _, k := range delivery.Missing {
 			all.Missing = append(all.Missing, from+k)
 		}
+		for _, k := range delivery.Doubtful {
+			all.Doubtful = append(all.Doubtful, from+k)
+		}
+		from += len(part)
 	}
 	return all, nil
+}
+
+// inOneDelivery returns how many of the first messages one activity sends.
+func inOneDelivery(messages []api.Message) int {
+	n, bytes := 0, 0
+	for n < min(len(messages), deliverAtOnce) {
+		if bytes += len(messages[n].Payload); n > 0 && bytes > deliverBytes {
+			break
+		}
+		n++
+	}
+	return n
 }
 
 const (
 	// deliverAtOnce is how many messages one activity sends: what a slow server takes in
 	// well under the activity's timeout.
 	deliverAtOnce = 300
+	// deliverBytes is how many bytes of them, unless one alone has more: far from the 2 MB
+	// that an activity's input may have.
+	deliverBytes = 512 << 10
 	// deliverInTask is how many are sent while the workflow task waits for it.
 	deliverInTask = 30
 )

@@ -176,3 +176,59 @@ func TestAnImageNeedsAnEngine(t *testing.T) {
 	w.manage(nil)
 	assert.Contains(t, w.outcomes["container/c-1"][0].Refused, "fleet default runs no images: its engine is process")
 }
+
+func TestThatItWasBrokenWhileOnHoldDrainsNobodyOnceItHasPassed(t *testing.T) {
+	w := newWorld(t)
+	calls := 0
+	w.watch = func(context.Context, api.WatchInput) (api.WatchResult, error) {
+		switch calls++; calls {
+		case 1:
+			return api.WatchResult{Listing: &api.Listing{Broken: true}}, nil
+		case 2:
+			return api.WatchResult{Listing: &api.Listing{}}, nil
+		}
+		return api.WatchResult{}, activity.ErrResultPending
+	}
+	w.signal(0, api.SignalSetIdleBehavior, "hold")
+	w.signal(time.Hour, api.SignalSetIdleBehavior, "run")
+	state := w.live()
+	assert.Equal(t, "idle for 1m0s", state.Reason)
+	assert.Equal(t, api.Run, state.IdleBehavior)
+}
+
+func TestWhatKeepsAnInstanceFromRunningAgainIsNotForgottenWithWhatHasPassed(t *testing.T) {
+	w := newWorld(t)
+	w.kill = func(api.KillInput) (bool, error) { return false, nil }
+	calls := 0
+	w.watch = func(ctx context.Context, _ api.WatchInput) (api.WatchResult, error) {
+		switch calls++; calls {
+		case 1:
+			w.tokens["watch"] = activity.GetInfo(ctx).TaskToken
+		case 2:
+			return api.WatchResult{Listing: &api.Listing{}}, nil
+		}
+		return api.WatchResult{}, activity.ErrResultPending
+	}
+	w.order(time.Second, 1, api.Orders{Run: []api.Assignment{assignment("c-1")}})
+	w.signal(2*time.Second, api.SignalSetIdleBehavior, "hold")
+	w.order(3*time.Second, 2, api.Orders{Kill: []string{"c-1"}})
+	w.after(time.Minute, func() {
+		require.NoError(t, w.env.CompleteActivity(w.tokens["watch"], api.WatchResult{Listing: &api.Listing{Broken: true}}, nil))
+	})
+	w.signal(time.Hour, api.SignalSetIdleBehavior, "run")
+	assert.Equal(t, "drained: container c-1 can't be killed", w.live().Reason)
+}
+
+func TestAnAdoptedContainerCostsWhatItsFleetSays(t *testing.T) {
+	w := newWorld(t)
+	w.lists = []string{"c-1~2"}
+	w.order(10*time.Second, 1, api.Orders{Resume: []api.Assignment{{Container: "c-1", WorkflowID: "orders/7", Attempt: 2, Count: 1, Label: "sleep", Share: 0.5}}})
+	now := time.Now()
+	w.finish(20*time.Second, "c-1", api.RunContainerResult{How: api.Exited, WorkflowID: "orders/7", StartedAt: now, FinishedAt: now.Add(time.Hour)})
+	state := w.foundInstance(api.Run)
+	assert.Equal(t, 1, w.count("run c-1"), "it is adopted, and not started")
+	require.Len(t, w.outcomes["orders/7"], 1)
+	result := w.outcomes["orders/7"][0].Result
+	assert.InDelta(t, state.Price/2, result.Cost, 1e-9, "half of the instance for an hour")
+	assert.Equal(t, 2, result.Attempts)
+}

@@ -1,7 +1,9 @@
 package workflows_test
 
 import (
+	"encoding/json"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -176,4 +178,48 @@ func TestNonsenseToAnInstanceIsNotedWithWhatIsAllowed(t *testing.T) {
 		assert.Equal(t, api.Run, state.IdleBehavior)
 	})
 	assert.Equal(t, "idle for 1m0s", w.live().Reason, "nothing of it has been done")
+}
+
+func TestNoSignalMakesAnInstanceTooLargeForTemporal(t *testing.T) {
+	w := newWorld(t)
+	long := strings.Repeat("ü", 300_000)
+	garbage := []any{
+		long, map[string]string{long: "run"}, map[string]any{"behavior": json.RawMessage("1" + strings.Repeat("0", 300_000))},
+		map[string]string{"behavior": "run", "reason": long, "by": long},
+	}
+	for k := range 20 {
+		w.signal(time.Duration(k+5)*time.Second, api.SignalSetIdleBehavior, garbage[k%len(garbage)])
+	}
+	w.after(30*time.Second, func() {
+		state := query[api.InstanceState](w)
+		data, err := json.Marshal(state)
+		require.NoError(t, err)
+		assert.Less(t, len(data), 10_000, "of the 2 MB that an answer, and what is carried over, may have")
+		assert.Equal(t, strings.Repeat("ü", 999)+"…", state.BehaviorReason)
+		assert.Equal(t, strings.Repeat("ü", 199)+"…", state.BehaviorBy)
+		notes := strings.Join(state.Notes, "\n")
+		assert.Contains(t, notes, `ignored signal set-idle-behavior: idle behavior "`+strings.Repeat("ü", 100)+`" is not allowed: run, hold or drain`)
+		assert.Contains(t, notes, "ignored signal set-idle-behavior: json: unknown field \"üü")
+		for _, note := range state.Notes {
+			assert.Contains(t, note, "allowed", "it says what is")
+		}
+	})
+	w.signal(40*time.Second, api.SignalDestroy, map[string]string{"reason": long, "by": long})
+	assert.Equal(t, "destroyed: "+strings.Repeat("ü", 999)+"… (by "+strings.Repeat("ü", 199)+"…)", w.live().Reason)
+}
+
+func TestAnUpdateWithTooManyWordsIsRefusedWithWhatIsAllowed(t *testing.T) {
+	w := newWorld(t)
+	var refusals []string
+	refuse := &updates{reject: func(err error) { refusals = append(refusals, err.Error()) }, complete: func(error) { t.Error("it is accepted") }}
+	long := strings.Repeat("ü", 1001)
+	w.after(5*time.Second, func() {
+		w.env.UpdateWorkflow(api.UpdateIdleBehavior, "1", refuse, api.SetIdleBehavior{Behavior: api.Hold, Reason: long})
+		w.env.UpdateWorkflow(api.UpdateIdleBehavior, "2", refuse, api.SetIdleBehavior{Behavior: api.Hold, By: long})
+		w.env.UpdateWorkflow(api.UpdateDestroy, "3", refuse, api.Destroy{Reason: long})
+		w.env.UpdateWorkflow(api.UpdateDestroy, "4", refuse, api.Destroy{By: long})
+	})
+	assert.Equal(t, "idle for 1m0s", w.live().Reason)
+	const reason, by = "reason: has 1001 characters; allowed: at most 1000", "by: has 1001 characters; allowed: at most 200"
+	assert.Equal(t, []string{reason, by, reason, by}, refusals)
 }

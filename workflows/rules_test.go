@@ -274,7 +274,7 @@ func TestABehaviorIsRefusedOnceTheInstanceIsShutDown(t *testing.T) {
 	w.live()
 	require.Len(t, refusals, 3)
 	for _, refused := range refusals {
-		assert.ErrorContains(t, refused, "is in state shutdown: its idle behavior can no longer change")
+		assert.ErrorContains(t, refused, "its idle behavior can no longer change: it is in state shutdown")
 	}
 }
 

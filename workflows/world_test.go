@@ -25,8 +25,9 @@ import (
 // other workflows. Its fields are scripts; the zero value is a world in which
 // everything works at once and containers run until they are told otherwise.
 type world struct {
-	t   *testing.T
-	env *testsuite.TestWorkflowEnvironment
+	t      *testing.T
+	env    *testsuite.TestWorkflowEnvironment
+	counts map[string]int // of drover's metrics
 
 	create    func(api.CreateInput) error
 	creates   func(context.Context) error
@@ -46,6 +47,7 @@ type world struct {
 	watch      func(context.Context, api.WatchInput) (api.WatchResult, error)
 	lastSeen   func() (api.Watched, error)
 	missing    func(api.Message) bool
+	doubtful   bool // what is missing
 
 	mu         sync.Mutex
 	did        []string
@@ -56,6 +58,8 @@ type world struct {
 	orders     []api.Orders
 	outcomes   map[string][]api.Outcome // by workflow ID
 	sent       []string                 // signals and their receivers, in order
+	syncs      []api.SyncInput          // but for those that look once
+	delivered  [][]api.Message          // by call
 	started    []api.InstanceInput
 	requests   []api.Request
 	destroyed  int
@@ -72,8 +76,10 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	var suite testsuite.WorkflowTestSuite
+	counts := map[string]int{}
+	suite.SetMetricsHandler(tally{counts: counts})
 	env := suite.NewTestWorkflowEnvironment()
-	w := &world{t: t, env: env, outcomes: map[string][]api.Outcome{}, tokens: map[string][]byte{}}
+	w := &world{t: t, env: env, counts: counts, outcomes: map[string][]api.Outcome{}, tokens: map[string][]byte{}}
 	for name, function := range map[string]any{
 		api.CreateInstanceActivity: w.createInstance, api.AwaitAddressActivity: w.awaitAddress,
 		api.BootProbeActivity: w.probeBoot, api.CopyRunnerActivity: w.copyRunner, api.RunProbeActivity: w.probeRun,
@@ -239,6 +245,7 @@ func (w *world) sync(ctx context.Context, in api.SyncInput) (api.SyncResult, err
 		w.leftOver = nil
 		return result, nil
 	}
+	w.syncs = append(w.syncs, in)
 	w.tokens["sync"] = activity.GetInfo(ctx).TaskToken
 	return api.SyncResult{}, activity.ErrResultPending
 }
@@ -255,9 +262,13 @@ func (w *world) deliver(_ context.Context, messages []api.Message) (api.Delivery
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	var delivery api.Delivery
+	w.delivered = append(w.delivered, messages)
 	for k, m := range messages {
 		if w.missing != nil && w.missing(m) {
 			delivery.Missing = append(delivery.Missing, k)
+			if w.doubtful {
+				delivery.Doubtful = append(delivery.Doubtful, k)
+			}
 			continue
 		}
 		if err := w.take(m); err != nil {

@@ -244,26 +244,6 @@ type ExplainInput struct {
 	RunID      string `json:"run_id"`
 }
 
-// SyncInput is the input of the SyncFleet activity.
-type SyncInput struct {
-	Fleet    string             `json:"fleet"`
-	Driver   string             `json:"driver"`
-	Local    *fleetspec.Local   `json:"local,omitempty"`
-	Faults   *fleetspec.Faults  `json:"faults,omitempty"`
-	Interval fleetspec.Duration `json:"interval"`
-	// Once: two looks, a moment apart, whatever they find.
-	Once bool `json:"once,omitempty"`
-}
-
-// SyncResult is where the cloud's list and the fleet differ, twice in a row.
-type SyncResult struct {
-	// Found are instances that the fleet does not know, or whose workflow does not run.
-	Found []Found `json:"found,omitempty"`
-	// Vanished are instances whose workflow does not run, and that the cloud does not
-	// have.
-	Vanished []string `json:"vanished,omitempty"`
-}
-
 // RecallInput is the input of the RecallContainers activity, which has a page of the
 // containers of a fleet that was created anew submit themselves again, and returns the
 // next page: nothing after the last.

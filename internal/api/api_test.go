@@ -118,3 +118,21 @@ func TestAnElementOfAnArrayHasItsIndexInItsID(t *testing.T) {
 		assert.False(t, ok, id)
 	}
 }
+
+func TestWhatAnInstanceCostsGrowsWhileItExists(t *testing.T) {
+	at := time.Date(2026, 11, 24, 1, 0, 0, 0, time.UTC)
+	later := at.Add(90 * time.Minute)
+	state := api.InstanceState{State: api.StateIdle, Price: 2, Cost: 1, BusyCost: 0.5, CostAt: api.Time{Time: at}}
+	for s, busy := range map[string]float64{api.StateUnknown: 0.5, api.StateBooting: 0.5, api.StateIdle: 0.5, api.StateRunning: 3.5, api.StateShutdown: 0.5} {
+		state.State = s
+		got := state.CostsUntil(later)
+		assert.InDelta(t, 4, got.Cost, 1e-9, s)
+		assert.InDelta(t, busy, got.BusyCost, 1e-9, s)
+		assert.Equal(t, later, got.CostAt.Time, s)
+		assert.Equal(t, got, got.CostsUntil(later), "and is not counted twice")
+	}
+	assert.Equal(t, state, state.CostsUntil(at.Add(-time.Minute)), "clocks differ")
+	state.State = api.StateGone
+	assert.Equal(t, state, state.CostsUntil(later))
+	assert.Zero(t, api.InstanceState{State: api.StateShutdown, Price: 2}.CostsUntil(later).Cost, "it was not created")
+}

@@ -8,11 +8,11 @@ import (
 	"io"
 )
 
-// plainAtMost and plainBytes are up to how many containers, and how many bytes of JSON,
+// plainAtMost and PlainBytes are up to how many containers, and how many bytes of JSON,
 // what a fleet carries over stays readable.
 const (
 	plainAtMost = 1000
-	plainBytes  = 256 << 10
+	PlainBytes  = 256 << 10
 )
 
 // Pack returns the same in fewer bytes if it is long, and nil if it is not. The input of a
@@ -20,7 +20,7 @@ const (
 func (c FleetCarried) Pack() ([]byte, error) {
 	if len(c.Queue) <= plainAtMost {
 		plain, err := json.Marshal(c)
-		if err != nil || len(plain) <= plainBytes {
+		if err != nil || len(plain) <= PlainBytes {
 			return nil, err
 		}
 	}

@@ -74,11 +74,7 @@ func (s *ContainerSpec) UnmarshalJSON(data []byte) error {
 
 // Label is the command in at most max characters, for people.
 func (s ContainerSpec) Label(max int) string {
-	label := []rune(strings.Join(strings.Fields(strings.Join(s.Command, " ")), " "))
-	if len(label) > max {
-		return string(label[:max-1]) + "…"
-	}
-	return string(label)
+	return Clip(strings.Join(strings.Fields(strings.Join(s.Command, " ")), " "), max)
 }
 
 // ContainerResult is the result of the Container workflow.

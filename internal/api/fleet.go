@@ -56,6 +56,7 @@ type FleetCarried struct {
 	RecallPage []byte `json:"recall_page,omitempty"`
 	// Outbox is to be delivered.
 	Outbox []Message `json:"outbox,omitempty"`
+	Looks  Looks     `json:"looks,omitzero"`
 }
 
 // CarriedContainer is a container of a Fleet, in few bytes: there can be many.

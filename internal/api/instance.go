@@ -1,98 +1,10 @@
 package api
 
 import (
-	"bytes"
-	"encoding/json"
-	"errors"
-	"fmt"
-	"strings"
 	"time"
 
 	"drover/internal/fleetspec"
 )
-
-// Behavior is what an instance does when nothing runs on it.
-type Behavior string
-
-// The idle behaviors.
-const (
-	Run   Behavior = "run"   // takes containers; goes when idle for the idle timeout
-	Hold  Behavior = "hold"  // takes none and stays, whatever happens
-	Drain Behavior = "drain" // takes none and goes when nothing runs
-)
-
-// ParseBehavior returns the behavior of that name.
-func ParseBehavior(s string) (Behavior, error) {
-	switch b := Behavior(s); b {
-	case Run, Hold, Drain:
-		return b, nil
-	}
-	return "", fmt.Errorf("idle behavior %q is not allowed: run, hold or drain", s)
-}
-
-// SetIdleBehavior is the payload of SignalSetIdleBehavior and UpdateIdleBehavior.
-// Its JSON may also be the behavior alone, as a string.
-type SetIdleBehavior struct {
-	Behavior Behavior `json:"behavior"`
-	Reason   string   `json:"reason,omitempty"`
-	By       string   `json:"by,omitempty"`
-}
-
-// UnmarshalJSON decodes a string or an object, and refuses unknown behaviors.
-func (s *SetIdleBehavior) UnmarshalJSON(data []byte) error {
-	type plain SetIdleBehavior
-	var p plain
-	if strings.HasPrefix(strings.TrimSpace(string(data)), `"`) {
-		if err := json.Unmarshal(data, &p.Behavior); err != nil {
-			return err
-		}
-	} else if err := strictly(data, &p); err != nil {
-		return fmt.Errorf(`%w; allowed: "run", "hold", "drain" or {"behavior": …, "reason": …, "by": …}`, err)
-	}
-	if _, err := ParseBehavior(string(p.Behavior)); err != nil {
-		return err
-	}
-	*s = SetIdleBehavior(p)
-	return nil
-}
-
-// Destroy is the payload of SignalDestroy and UpdateDestroy. Its JSON may also be
-// the reason alone, as a string, or null.
-type Destroy struct {
-	Reason string `json:"reason,omitempty"`
-	By     string `json:"by,omitempty"`
-}
-
-// UnmarshalJSON decodes a string, an object or null.
-func (d *Destroy) UnmarshalJSON(data []byte) error {
-	type plain Destroy
-	var p plain
-	if strings.HasPrefix(strings.TrimSpace(string(data)), `"`) {
-		if err := json.Unmarshal(data, &p.Reason); err != nil {
-			return err
-		}
-	} else if err := strictly(data, &p); err != nil {
-		return fmt.Errorf(`%w; allowed: a reason as a string, {"reason": …, "by": …}, or nothing`, err)
-	}
-	*d = Destroy(p)
-	return nil
-}
-
-// strictly decodes JSON, and refuses keys that there are not.
-func strictly(data []byte, into any) error {
-	d := json.NewDecoder(bytes.NewReader(data))
-	d.DisallowUnknownFields()
-	err := d.Decode(into)
-	var mistyped *json.UnmarshalTypeError
-	if errors.As(err, &mistyped) {
-		what := fmt.Sprintf("a JSON %s is not allowed here", mistyped.Value)
-		if mistyped.Field != "" {
-			what = mistyped.Field + ": " + what
-		}
-		return errors.New(what)
-	}
-	return err
-}
 
 // The states of an instance.
 const (
@@ -266,10 +178,28 @@ type InstanceState struct {
 	// Notes are things that a person should see: an ignored signal, a boot that
 	// failed and why. The newest is last.
 	Notes []string `json:"notes,omitempty"`
-	// Cost is what the instance has cost so far, and BusyCost the part of it in
-	// which containers ran.
+	// Cost is what the instance has cost until CostAt, and BusyCost the part of it in which
+	// containers ran. While it exists that is when something last happened to it: see
+	// CostsUntil. CostAt is zero as long as it costs nothing.
 	Cost       float64 `json:"cost"`
 	BusyCost   float64 `json:"busy_cost"`
+	CostAt     Time    `json:"cost_at"`
 	WorkflowID string  `json:"workflow_id"`
 	RunID      string  `json:"run_id"`
+}
+
+// CostsUntil is the state with what the instance has cost until then, if it still exists. A
+// workflow can't answer with that itself: while nothing happens, its clock stands still.
+func (s InstanceState) CostsUntil(at time.Time) InstanceState {
+	since := at.Sub(s.CostAt.Time)
+	if s.CostAt.IsZero() || s.State == StateGone || since <= 0 {
+		return s
+	}
+	more := s.Price * since.Hours()
+	s.Cost += more
+	if s.State == StateRunning {
+		s.BusyCost += more
+	}
+	s.CostAt = Time{at}
+	return s
 }

@@ -219,6 +219,10 @@ type Message struct {
 
 // Delivery is the result of the Deliver activity.
 type Delivery struct {
-	// Missing are the indexes of messages whose receiver does not run.
+	// Missing are the indexes of messages whose receiver does not run, or can't take them,
+	// and of starts of Instance workflows that have closed already.
 	Missing []int `json:"missing,omitempty"`
+	// Doubtful are those of Missing that were for an Instance whose workflow has not come to
+	// its own end: its machine may live, and may run what an earlier try has told it.
+	Doubtful []int `json:"doubtful,omitempty"`
 }

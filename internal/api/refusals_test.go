@@ -159,3 +159,36 @@ func TestABadOrderToAnInstanceSaysWhatIsAllowed(t *testing.T) {
 		}
 	}
 }
+
+func TestOrdersOfTooManyWordsAreRefusedOrClipped(t *testing.T) {
+	long := strings.Repeat("ü", api.MaxReason)
+	fits := api.SetIdleBehavior{Behavior: api.Hold, Reason: long, By: long[:2*api.MaxBy]}
+	require.NoError(t, fits.Validate())
+	assert.Equal(t, fits, fits.Clipped())
+	require.NoError(t, api.Destroy{Reason: fits.Reason, By: fits.By}.Validate())
+	assert.Equal(t, api.Destroy{Reason: fits.Reason, By: fits.By}, api.Destroy{Reason: fits.Reason, By: fits.By}.Clipped())
+
+	for says, order := range map[string]api.SetIdleBehavior{
+		"reason: has 1001 characters; allowed: at most 1000":                    {Behavior: api.Hold, Reason: long + "x"},
+		"by: has 1000 characters; allowed: at most 200":                         {Behavior: api.Hold, By: long},
+		`idle behavior "` + long[:200] + `" is not allowed: run, hold or drain`: {Behavior: api.Behavior(long)},
+	} {
+		assert.EqualError(t, order.Validate(), says)
+		if order.Behavior == api.Hold {
+			assert.EqualError(t, api.Destroy{Reason: order.Reason, By: order.By}.Validate(), says)
+			assert.NoError(t, order.Clipped().Validate())
+			assert.NoError(t, api.Destroy{Reason: order.Reason, By: order.By}.Clipped().Validate())
+		}
+	}
+	assert.Equal(t, strings.Repeat("ü", api.MaxReason-1)+"…", api.SetIdleBehavior{Reason: long + "x"}.Clipped().Reason)
+}
+
+func TestWhatIsSaidOfNonsenseIsShortHoweverLongThatIs(t *testing.T) {
+	long := strings.Repeat("7", 300_000)
+	for _, order := range []string{`"` + long + `"`, long, `{"` + long + `": 1}`, `{"reason": ` + long + `}`, `["` + long + `"]`} {
+		err := new(api.SetIdleBehavior).UnmarshalJSON([]byte(order))
+		require.Error(t, err)
+		assert.Less(t, len(err.Error()), 400)
+		assert.Contains(t, err.Error(), "allowed")
+	}
+}

@@ -21,6 +21,8 @@ const (
 	firstPoll   = 250 * time.Millisecond
 	longestPoll = time.Second
 	runningPoll = 2 * time.Second
+	// withoutFleet is how often the fleet must not have been there for that to be said.
+	withoutFleet = 5
 )
 
 // Follower shows a container until it ends: what it waits for, and its output.
@@ -66,17 +68,23 @@ func (f *Follower) Follow(ctx context.Context) (Ending, error) {
 	return ending, reader.finish(ctx, ending)
 }
 
-// watch shows what the container waits for, as its fleet says.
+// watch shows what the container waits for, as its fleet says. Without a fleet a container
+// ends at once, and says so itself, if there is a worker.
 func (f *Follower) watch(ctx context.Context, r *reader) {
-	wait := quiet
+	wait, without := quiet, 0
 	for poll := firstPoll; ; poll = min(poll*3/2, longestPoll) {
 		if pause.For(ctx, wait) != nil {
 			return
 		}
 		wait = poll
-		text, running := f.status(ctx)
+		text, running, err := f.status(ctx)
 		if ctx.Err() != nil {
 			return
+		}
+		if isNotFound(err) {
+			if without++; without < withoutFleet {
+				continue
+			}
 		}
 		if text != "" {
 			f.Screen.Status(f.Container.ID + ": " + text)
@@ -89,20 +97,21 @@ func (f *Follower) watch(ctx context.Context, r *reader) {
 }
 
 // status returns what the container's fleet says about it; nothing when the fleet
-// does not know it any more, or not yet.
-func (f *Follower) status(ctx context.Context) (text string, running bool) {
+// does not know it any more, or not yet. With the error that kept it from saying anything,
+// text says so.
+func (f *Follower) status(ctx context.Context) (text string, running bool, err error) {
 	var page api.ContainersPage
-	err := f.Session.query(ctx, api.FleetWorkflowID(f.Container.Fleet), "", api.QueryContainers, &page, api.ContainersQuery{ID: f.Container.ID})
+	err = f.Session.query(ctx, api.FleetWorkflowID(f.Container.Fleet), "", api.QueryContainers, &page, api.ContainersQuery{ID: f.Container.ID})
 	switch {
 	case isNotFound(err):
-		return fmt.Sprintf("fleet %q does not exist", f.Container.Fleet), false
+		return fmt.Sprintf("fleet %q does not exist", f.Container.Fleet), false, err
 	case err != nil:
-		return "its fleet does not answer: " + reason(err), false
+		return "its fleet does not answer: " + reason(err), false, err
 	case len(page.Containers) == 0:
-		return "", false
+		return "", false, nil
 	}
 	c := page.Containers[0]
-	return c.Status, c.State == api.ContainerRunning
+	return c.Status, c.State == api.ContainerRunning, nil
 }
 
 // exact returns the whole output of the last attempt, if a result has all of it,

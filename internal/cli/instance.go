@@ -107,6 +107,9 @@ func (s *Session) SetBehavior(ctx context.Context, name string, behavior api.Beh
 func (s *Session) Destroy(ctx context.Context, name, why string) error {
 	order := api.Destroy{Reason: why, By: By()}
 	return s.order(ctx, name, api.UpdateDestroy, order, func(i api.InstanceState) string {
+		if i.State == api.StateGone {
+			return i.Name + ": is gone"
+		}
 		return fmt.Sprintf("%s: is being destroyed; %s", i.Name, runs(i))
 	})
 }
@@ -135,7 +138,7 @@ func (s *Session) order(ctx context.Context, name, updateName string, order any,
 		return fmt.Errorf("instance %s: %s", name, reason(err))
 	}
 	if s.Print.JSON {
-		return s.Print.Encode(state)
+		return s.Print.Encode(state.CostsUntil(s.Print.now()))
 	}
 	s.Print.Linef("%s", say(state))
 	return nil

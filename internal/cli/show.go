@@ -29,6 +29,7 @@ func (s *Session) ShowInstance(ctx context.Context, name string) error {
 		silent = fmt.Errorf("instance %s: %s", state.Name, reason(silent))
 		state.State = unanswered
 	}
+	state = state.CostsUntil(s.Print.now())
 	state.LastProbe = lastProbe(found, state.LastProbe)
 	busy := doing(found)
 	if s.Print.JSON {

@@ -145,6 +145,8 @@ func TestTheNextContainerIsSentAhead(t *testing.T) {
 	})
 	t.Run("it begins without anybody's help", func(t *testing.T) {
 		p := s.sendAhead("alone")
+		record := filepath.Join(s.dir, "instances", "alone", p.instance, "root/var/lib/drover/containers", p.nextID, "waiting")
+		p.eventually(20*time.Second, func() bool { _, err := os.Stat(record); return err == nil }, "it is on record")
 		s.workers[0].stop(syscall.SIGKILL)
 		p.open()
 		p.eventually(20*time.Second, func() bool { return p.begun("") == 1 }, "it has begun")

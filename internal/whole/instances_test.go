@@ -139,6 +139,11 @@ func TestALongBootAndALongIdleAddNoEvents(t *testing.T) {
 	s.passes(12 * time.Second) // a dozen probes
 	assert.Equal(t, booted, s.events(i.WorkflowID), "an instance that is idle and watched adds no event")
 	assert.Equal(t, before, i.LastProbe, "the last probe is in the activity's heartbeat, not in the history")
+
+	var shown api.InstanceState
+	require.NoError(t, json.Unmarshal([]byte(s.must("instance", "show", i.Name, "-o", "json")), &shown))
+	assert.GreaterOrEqual(t, shown.Cost-i.Cost, 12*i.Price/3600, "it costs money meanwhile")
+	assert.InDelta(t, i.BusyCost, shown.BusyCost, 1e-12)
 }
 
 // passes lets time pass.

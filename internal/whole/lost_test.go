@@ -1,6 +1,7 @@
 package whole
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -13,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"drover/internal/api"
+	"drover/internal/cloud"
 	"drover/internal/fleetspec"
 )
 
@@ -35,9 +37,43 @@ func TestAFleetThatWasTerminatedAndAppliedAgainStartsNothingTwice(t *testing.T) 
 	require.NoError(t, err)
 	assert.Equal(t, 6, result.ExitCode)
 	assert.Equal(t, i.Name, result.Instance)
+	took := result.FinishedAt.Sub(result.StartedAt.Time)
+	assert.InDelta(t, i.Price*took.Hours()/2, result.Cost, 1e-9, "also a container that was adopted costs something")
 	starts, err := os.ReadFile(witness)
 	require.NoError(t, err)
 	assert.Equal(t, "x\n", string(starts), "it was started once")
+}
+
+func TestAnInstanceThatIsFoundWithoutItsTypeKeepsItsContainerAndDrains(t *testing.T) {
+	t.Parallel()
+	s := newSystem(t, quickSync)
+	witness, gate := filepath.Join(t.TempDir(), "starts"), filepath.Join(t.TempDir(), "gate")
+	run := s.submit("typeless", map[string]any{"command": []string{"sh", "-c", "echo x >>" + witness + "; while [ ! -e " + gate + " ]; do sleep 0.1; done; exit 6"}})
+	i := s.instance(api.StateRunning)
+	s.eventually(30*time.Second, func() bool { _, err := os.Stat(witness); return err == nil }, "the container starts")
+	for _, id := range []string{api.FleetWorkflowID("default"), i.WorkflowID} {
+		require.NoError(t, s.client.TerminateWorkflow(t.Context(), id, "", "test"))
+	}
+	tagsFile := filepath.Join(s.dir, "instances", "default", i.Name, "tags.json")
+	text, err := os.ReadFile(tagsFile)
+	require.NoError(t, err)
+	var tags map[string]string
+	require.NoError(t, json.Unmarshal(text, &tags))
+	require.Contains(t, tags, cloud.TagType)
+	delete(tags, cloud.TagType)
+	text, err = json.Marshal(tags)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(tagsFile, text, 0o600))
+	s.apply(quickSync)
+	s.eventually(60*time.Second, func() bool { return s.fleet().Running == 1 }, "the fleet knows its container again")
+	require.NoError(t, os.WriteFile(gate, nil, 0o600))
+	result, err := s.result(run)
+	require.NoError(t, err)
+	assert.Equal(t, 6, result.ExitCode)
+	assert.Equal(t, i.Name, result.Instance)
+	last := s.gone(api.InstanceState{WorkflowID: i.WorkflowID})
+	assert.Equal(t, "drained: it has no tag that says its type", last.Reason)
+	s.eventually(30*time.Second, func() bool { return len(s.fleet().Instances) == 0 }, "the fleet forgets it")
 }
 
 func TestAContainerWhoseWorkflowWasTerminatedIsKilled(t *testing.T) {

@@ -156,7 +156,7 @@ func TestTheCommandRefusesWhatThereIsNot(t *testing.T) {
 	leaving := s.fleetNamed("sticky").Instances[0].Name
 	s.must("instance", "destroy", leaving)
 	s.eventually(20*time.Second, func() bool { return s.fleetNamed("sticky").Instances[0].State == api.StateShutdown }, "it shuts down")
-	s.refused(1, fmt.Sprintf("instance %[1]s: instance %[1]s is in state shutdown: its idle behavior can no longer change", leaving), "instance", "hold", leaving)
+	s.refused(1, fmt.Sprintf("instance %s: its idle behavior can no longer change: it is in state shutdown", leaving), "instance", "hold", leaving)
 	_, stderr, code := s.drover("fleet", "apply", "-f", file("no-key", "name: no-key\nssh: {key_file: /does/not/exist}\n"))
 	assert.Equal(t, 1, code, "it exists, and says why it can't work")
 	assert.Equal(t, "drover: fleet no-key can't work: ssh.key_file: stat /does/not/exist: no such file or directory\n", stderr)
@@ -216,6 +216,8 @@ func TestNonsenseThroughAnyClientIsRefusedInOneLine(t *testing.T) {
 		{i.WorkflowID, "update-idle-behavior", []any{"sleep"}, `idle behavior "sleep" is not allowed: run, hold or drain`},
 		{i.WorkflowID, "update-idle-behavior", []any{7}, `a JSON number is not allowed here; allowed: "run", "hold", "drain" or {"behavior": …, "reason": …, "by": …}`},
 		{i.WorkflowID, "update-destroy", []any{[]int{1}}, `a JSON array is not allowed here; allowed: a reason as a string, {"reason": …, "by": …}, or nothing`},
+		{i.WorkflowID, "update-idle-behavior", []any{api.SetIdleBehavior{Behavior: api.Drain, Reason: strings.Repeat("ü", 300_000)}}, "reason: has 300000 characters; allowed: at most 1000"},
+		{i.WorkflowID, "update-destroy", []any{api.Destroy{By: strings.Repeat("ü", 201)}}, "by: has 201 characters; allowed: at most 200"},
 		{i.WorkflowID, "update-nonsense", nil, "unknown update update-nonsense. KnownUpdates=["},
 	} {
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
