@@ -212,7 +212,7 @@ func (i *instance) explainBoot(ctx workflow.Context, step string) {
 	if !strings.Contains(explanation, i.lastTried) {
 		explanation += "; at last: " + i.lastTried
 	}
-	i.late = fmt.Sprintf("%s at %s: %s", i.late, step, explanation)
+	i.late = api.Clip(fmt.Sprintf("%s at %s: %s", i.late, step, explanation), textAtMost)
 	i.note(ctx, i.late)
 	i.explains, i.explained = false, true
 }
