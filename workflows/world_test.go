@@ -15,6 +15,7 @@ import (
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/testsuite"
+	"go.temporal.io/sdk/worker"
 
 	"drover/internal/api"
 	"drover/internal/fleetspec"
@@ -79,6 +80,7 @@ func newWorld(t *testing.T) *world {
 	counts := map[string]int{}
 	suite.SetMetricsHandler(tally{counts: counts})
 	env := suite.NewTestWorkflowEnvironment()
+	env.SetWorkerOptions(worker.Options{DeadlockDetectionTimeout: time.Minute}) // on a busy machine, a second is no sign of one
 	w := &world{t: t, env: env, counts: counts, outcomes: map[string][]api.Outcome{}, tokens: map[string][]byte{}}
 	for name, function := range map[string]any{
 		api.CreateInstanceActivity: w.createInstance, api.AwaitAddressActivity: w.awaitAddress,

@@ -142,6 +142,8 @@ func (c *chaos) judgeWorkflows() {
 			case stalled(failed.GetFailure().GetMessage()):
 				c.counts["workflow tasks that failed because their worker stalled"]++
 			case cause == enumspb.WORKFLOW_TASK_FAILED_CAUSE_FORCE_CLOSE_COMMAND && status == enumspb.WORKFLOW_EXECUTION_STATUS_TERMINATED:
+			case cause == enumspb.WORKFLOW_TASK_FAILED_CAUSE_FORCE_CLOSE_COMMAND && c.flooded[id.GetWorkflowId()]: // a hundred signals came in since it began
+				c.counts["workflow tasks that a flood has ended"]++
 			default:
 				c.Errorf("workflow %s: a workflow task failed: %s %s", id.GetWorkflowId(), failed.GetCause(), failed.GetFailure().GetMessage())
 			}

@@ -89,6 +89,7 @@ func (c *chaos) flood(e event) {
 		id, name = api.InstanceWorkflowID("default", i.name), api.SignalSetIdleBehavior
 	}
 	c.say(e.kind, "%s", id)
+	c.flooded[id] = true
 	c.try(e.kind, func() error {
 		ctx, cancel := context.WithTimeout(c.Context(), chaosPatience)
 		defer cancel()

@@ -69,6 +69,7 @@ type chaos struct {
 	witness   *witness
 	counts    map[string]int
 	killed    map[string]bool      // instances' workflows that were terminated
+	flooded   map[string]bool      // workflows that got a flood of signals
 	unplugged map[string]time.Time // when instances lost their power, or are taken
 }
 
@@ -88,7 +89,7 @@ type trouble struct {
 func newChaos(t *testing.T) *chaos {
 	c := &chaos{
 		system: newServer(t), began: time.Now(), treated: map[string]time.Time{},
-		counts: map[string]int{}, killed: map[string]bool{}, unplugged: map[string]time.Time{},
+		counts: map[string]int{}, killed: map[string]bool{}, flooded: map[string]bool{}, unplugged: map[string]time.Time{},
 	}
 	c.witness = newWitness(t)
 	c.network = newNetwork(t)
