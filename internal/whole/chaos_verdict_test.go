@@ -237,6 +237,12 @@ func stalled(text string) bool { return strings.Contains(text, "TMPRL1101") }
 // history; they are asked again.
 func overtaken(text string) bool { return strings.Contains(text, "invalid state transition") }
 
+// expired is what a worker says that has answered a query for which nobody waits any more: it
+// hung, and the history that it then read went on beyond what it was asked about. What it
+// could not replay of that is no sign of anything; workflow tasks that fail so are in the
+// histories.
+const expired = "query task not found, or already expired"
+
 // judgeLogs looks for signs of trouble in the logs of all workers that there were.
 func (c *chaos) judgeLogs() {
 	for _, p := range c.workers {
@@ -246,7 +252,7 @@ func (c *chaos) judgeLogs() {
 			switch {
 			case stalled(line):
 				c.counts["signs of stalls in the workers' logs"]++
-			case overtaken(line):
+			case overtaken(line), strings.Contains(line, "TMPRL1100") && strings.Contains(string(text), expired):
 				c.counts["signs of queries that were overtaken"]++
 			case bad.MatchString(line):
 				c.Errorf("%s says: %.2000s", p.name, line)
