@@ -226,7 +226,8 @@ func (a *Activities) RevokeContainer(ctx context.Context, in api.RevokeInput) er
 }
 
 // KillContainer sends SIGTERM to a container at an interval until it no longer runs,
-// and returns true, or until the timeout has passed, and returns false.
+// and returns true, or until the timeout has passed, and returns false if it runs still. One
+// that the instance does not know may be about to start.
 func (a *Activities) KillContainer(ctx context.Context, in api.KillInput) (bool, error) {
 	deadline := time.Now().Add(in.Timeout.D())
 	if activity.HasHeartbeatDetails(ctx) { // an earlier worker's
@@ -243,14 +244,14 @@ func (a *Activities) KillContainer(ctx context.Context, in api.KillInput) (bool,
 	}
 	for {
 		err := r.call(ctx, sshexec.Command{}, "kill", in.Assignment.OnInstance())
-		if err == nil || exitedWith(err, runnerUnknownID) {
+		if err == nil {
 			return true, nil
 		}
 		if interruption := interrupted(ctx); interruption != nil {
 			return false, interruption
 		}
 		if time.Now().After(deadline) {
-			return false, nil
+			return exitedWith(err, runnerUnknownID), nil
 		}
 		if pause.For(ctx, in.Interval.D()) != nil {
 			return false, interrupted(ctx)

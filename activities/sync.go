@@ -9,6 +9,7 @@ import (
 
 	"go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/sdk/activity"
 
 	"drover/internal/api"
 	"drover/internal/cloud"
@@ -31,6 +32,11 @@ func (a *Activities) SyncFleet(ctx context.Context, in api.SyncInput) (api.SyncR
 	}
 	for wait := in.Wait; ; wait = in.Interval {
 		seen, err := a.look(ctx, wait.D(), in.Interval.D(), func() (api.SyncResult, error) { return a.lookAtOnce(ctx, driver, in.Fleet) })
+		if err != nil && in.Report && interrupted(ctx) == nil {
+			// The fleet's run may soon be over. The next must not look sooner for that.
+			activity.GetLogger(ctx).Warn("comparing failed", "error", err)
+			return api.SyncResult{Suspected: in.Suspected, Failed: true}, nil
+		}
 		if err != nil {
 			return seen, err
 		}

@@ -3,6 +3,7 @@ package activities
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"testing"
 	"time"
 
@@ -74,9 +75,14 @@ func (k known) Get(into any) error {
 	return json.Unmarshal(data, into)
 }
 
+// silent is a fleet's answer that can't be read.
+type silent struct{ known }
+
+func (silent) Get(any) error { return errors.New("it does not answer") }
+
 // emptyCloud is a Temporal server on which no instance's workflow runs, and a cloud without
 // instances. Each look asks the fleet what it knows.
-func emptyCloud(t *testing.T, asked func() known) *Activities {
+func emptyCloud(t *testing.T, asked func() converter.EncodedValue) *Activities {
 	temporal := &mocks.Client{}
 	temporal.On("QueryWorkflow", mock.Anything, "fleet/default", "", api.QueryState).
 		Return(func(context.Context, string, string, string, ...any) converter.EncodedValue { return asked() }, nil)
@@ -90,6 +96,7 @@ func TestASyncReturnsWhenThereIsSomethingToSay(t *testing.T) {
 	for name, c := range map[string]struct {
 		in    api.SyncInput
 		knows []known // look by look; the last for ever
+		fails bool
 		want  api.SyncResult
 		looks int
 	}{
@@ -105,6 +112,9 @@ func TestASyncReturnsWhenThereIsSomethingToSay(t *testing.T) {
 		"a suspicion that is not": {
 			in: api.SyncInput{Suspected: gone}, knows: []known{nil}, looks: 1,
 		},
+		"a first look that fails": {
+			in: api.SyncInput{Report: true, Suspected: gone}, fails: true, want: api.SyncResult{Suspected: gone, Failed: true}, looks: 1,
+		},
 		"two looks at once": {
 			in: api.SyncInput{Once: true}, knows: []known{{"a", "b"}, {"a"}}, want: api.SyncResult{Vanished: []string{"a"}}, looks: 2,
 		},
@@ -112,8 +122,11 @@ func TestASyncReturnsWhenThereIsSomethingToSay(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			looks := 0
-			a := emptyCloud(t, func() known {
+			a := emptyCloud(t, func() converter.EncodedValue {
 				looks++
+				if c.fails {
+					return silent{}
+				}
 				return c.knows[min(looks, len(c.knows))-1]
 			})
 			var suite testsuite.WorkflowTestSuite
@@ -133,7 +146,7 @@ func TestASyncReturnsWhenThereIsSomethingToSay(t *testing.T) {
 // The run of a busy fleet may be over before a look is.
 func TestALookOutlastsTheRunThatBeganIt(t *testing.T) {
 	began, gate := make(chan struct{}), make(chan struct{})
-	a := emptyCloud(t, func() known {
+	a := emptyCloud(t, func() converter.EncodedValue {
 		close(began)
 		<-gate
 		return known{"a"}

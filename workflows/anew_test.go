@@ -59,3 +59,35 @@ func TestAFleetThatCouldWorkGoesOnWhileTheCloudDoesNotAnswer(t *testing.T) {
 	w2.runFleet(in)
 	assert.Len(t, w2.started, 1, "it looks whether the cloud still has instances")
 }
+
+// A fleet that has adopted an instance waits for what it says, also if that has said it
+// before.
+func TestAnInstanceAnswersEveryGreeting(t *testing.T) {
+	w := newWorld(t)
+	keep := true
+	w.order(5*time.Second, 1, api.Orders{Fleet: "anew", Keep: &keep})
+	before := 0
+	w.after(9*time.Second, func() { before = len(w.reports) })
+	w.order(10*time.Second, 2, api.Orders{Fleet: "anew", Greet: true})
+	w.after(20*time.Second, func() { assert.Len(t, w.reports, before+1) })
+	w.signal(time.Minute, api.SignalDestroy, nil)
+	w.live()
+}
+
+// The cloud's list may be older than what an instance has said since.
+func TestAFleetThatContinuesAsNewAdoptsNothingOnTheEvidenceOfOneListing(t *testing.T) {
+	w := newWorld(t)
+	w.signal(time.Second, api.SignalRequest, request("c-1"))
+	w.up(2*time.Second, 0)
+	in := w.continues(10 * time.Second)
+	gone := w.started[0].Name
+	in.Mail = append(in.Mail, api.Mail{Reports: []api.Report{{
+		Instance: gone, Type: "small", Seq: 50, State: api.StateGone, Gone: true, Ended: []api.Ended{{Container: "c-1", Attempt: 1, How: api.Exited}},
+	}}})
+	w2 := newWorld(t)
+	w2.found = []api.Found{{Name: gone, CloudID: "i-0", Type: "small", Behavior: api.Run}}
+	w2.after(30*time.Second, func() { assert.Empty(t, query[api.FleetState](w2).Instances) })
+	w2.deleted(time.Minute)
+	w2.runFleet(in)
+	assert.Empty(t, w2.started)
+}

@@ -238,6 +238,51 @@ func TestMailThatDoesNotFitIntoTheNextRunsInputIsTakenInBefore(t *testing.T) {
 	}
 }
 
+// A workflow ID of the user's own names the container, so that its ID need not be carried.
+func TestTheDesignsLargestFleetFitsAlsoWithWorkflowIDsOfTheUsersOwn(t *testing.T) {
+	random := rand.New(rand.NewPCG(3, 4))
+	carried := longQueue(50_000)
+	for k := range carried.Queue {
+		p := &carried.Queue[k]
+		p.Workflow = fmt.Sprintf("orders/%016x%016x", random.Uint64(), random.Uint64())
+		p.ID, p.Label = api.ContainerID(p.Workflow), ""
+	}
+	_, state := handedOver(t, carried, api.Mail{})
+	require.Len(t, state.Queue, 50_000)
+	ids := map[string]string{}
+	for _, p := range carried.Queue {
+		ids[p.Workflow] = p.ID
+	}
+	for _, p := range state.Queue {
+		require.Equal(t, ids[p.Workflow], p.ID)
+	}
+}
+
+// A fleet that does not fit goes on, and tries again from time to time, or when it has become
+// smaller.
+func TestAFleetThatIsTooLargeToContinueAsNewGoesOn(t *testing.T) {
+	w := newWorld(t)
+	random := rand.New(rand.NewPCG(5, 6))
+	carried := longQueue(60_000)
+	for k := range carried.Queue {
+		carried.Queue[k].ID, carried.Queue[k].Label = fmt.Sprintf("c-%016x%016x%016x", random.Uint64(), random.Uint64(), random.Uint64()), ""
+	}
+	w.after(time.Second, func() {
+		w.env.SetContinueAsNewSuggested(true)
+		w.env.SignalWorkflow(api.SignalRequest, api.Request{Kind: api.Prioritize, ID: "nobody"})
+	})
+	w.after(30*time.Second, func() {
+		assert.False(t, w.env.IsWorkflowCompleted())
+		for _, p := range carried.Queue[:30_000] {
+			w.env.SignalWorkflow(api.SignalRequest, api.Request{Kind: api.Cancel, ID: p.ID})
+		}
+	})
+	w.env.SetStartWorkflowOptions(startOptions("fleet/default"))
+	w.env.ExecuteWorkflow(workflows.Fleet, api.FleetInput{Spec: fleetspec.Default("default"), Carried: &carried}, nil)
+	var again *workflow.ContinueAsNewError
+	require.ErrorAs(t, w.env.GetWorkflowError(), &again, "it has become smaller")
+}
+
 // What is a matter of chance can't be packed.
 func TestTheStateOfATooLargeFleetIsCarriedWithoutItsStories(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))

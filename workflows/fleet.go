@@ -84,6 +84,10 @@ type fleet struct {
 	outbox   []api.Message // besides the decision's
 	handover *handover     // while this run waits to be followed by the next
 	batch    int64
+	// With tooMany containers the state did not fit into the next run's input. With as many
+	// it is not tried again before fitsAfter.
+	tooMany   int
+	fitsAfter time.Time
 }
 
 // member is a container that has not ended.
@@ -181,7 +185,8 @@ func (f *fleet) awaitNews(ctx workflow.Context) {
 	}
 }
 
-// prepare has a worker check that it can work for this fleet, until one can.
+// prepare has a worker check that it can work for this fleet, until one can. What the cloud
+// has then is known to a fleet that begins; later it is what the sync finds twice.
 func (f *fleet) prepare(ctx workflow.Context) {
 	for {
 		spec, applied := f.spec, f.applied
@@ -193,10 +198,11 @@ func (f *fleet) prepare(ctx workflow.Context) {
 		}
 		f.stay(ctx)
 		// While the cloud does not answer, instances that are up take containers all the same.
+		begins := !f.prepared
 		f.prepared = err == nil || f.prepared && typeOf(err) != api.ErrorInvalid
 		f.problem, f.news = "", true
 		for _, found := range f.ready.Found {
-			if m := f.byName[found.Name]; m == nil || m.Heard {
+			if m := f.byName[found.Name]; begins && (m == nil || m.Heard) {
 				f.adopt(ctx, found)
 			}
 		}

@@ -38,7 +38,8 @@ const (
 // mustContinue reports whether this run has grown so long that the next must take
 // over, and can.
 func (f *fleet) mustContinue(ctx workflow.Context) bool {
-	return (isLong(ctx, f.received) || f.effort > effortAtMost) && workflow.AllHandlersFinished(ctx)
+	isStuck := len(f.containers) >= f.tooMany && workflow.Now(ctx).Before(f.fitsAfter)
+	return (isLong(ctx, f.received) || f.effort > effortAtMost) && !isStuck && workflow.AllHandlersFinished(ctx)
 }
 
 // isLaden reports whether there is more to be sent than the next run should have to carry.
@@ -66,6 +67,11 @@ func (f *fleet) continueAsNew(ctx workflow.Context) error {
 			carried.Queue[k].Label = ""
 		}
 		h = f.prepareHandover(&carried)
+	}
+	if h.room < 0 {
+		f.log.Error("the fleet is too large to continue as new", "containers", len(carried.Queue), "bytes", -h.room)
+		f.tooMany, f.fitsAfter = len(f.containers), workflow.Now(ctx).Add(time.Minute)
+		return nil
 	}
 	f.handover = h
 	return f.handOver(ctx)

@@ -106,8 +106,9 @@ func (i *instance) ran(ctx workflow.Context, a *attempt, r api.RunContainerResul
 	case preempted:
 		r.How = api.Preempted
 		r.Detail = fmt.Sprintf("its instance is taken at %s; exit code %d", stamp(i.state.NoticeAt), r.ExitCode)
-	case i.tookDown(r):
-		return // shutDown reports the container lost, once the machine is gone
+	case i.tookDown(r): // it runs nowhere any more, although the machine may still exist
+		r.How = api.Lost
+		r.Detail = fmt.Sprintf("its instance is being destroyed; exit code %d", r.ExitCode)
 	case r.How == api.Exited:
 		took := r.FinishedAt.Sub(r.StartedAt)
 		i.mail.outcome(api.WorkflowOf(a.Container, a.WorkflowID+r.WorkflowID), api.Outcome{Result: &api.ContainerResult{

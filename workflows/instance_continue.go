@@ -67,11 +67,12 @@ func (i *instance) carryOn(c *api.InstanceCarried) {
 	i.created = true
 }
 
-// reattach goes on with the containers that the last run left.
+// reattach goes on with the containers that the last run left. On an instance that is being
+// destroyed none is started any more.
 func (i *instance) reattach(ctx workflow.Context, c *api.InstanceCarried) {
 	for _, carried := range c.Containers {
 		a := i.start(ctx, carried.Assignment)
-		a.givenUp, a.unlisted = carried.GivenUp, carried.Unlisted
+		a.givenUp, a.unlisted = carried.GivenUp, carried.Unlisted || i.leaves()
 		a.killing = carried.GivenUp
 	}
 	for _, carried := range c.Containers {

@@ -271,6 +271,10 @@ func TestAnInstanceThatCanNotBeDestroyedGoesOnTryingInTheNextRun(t *testing.T) {
 		token = activity.GetInfo(ctx).TaskToken
 		return activity.ErrResultPending
 	}
+	w2.run = func(_ context.Context, in api.RunContainerInput) (api.RunContainerResult, error) {
+		assert.True(t, in.Unlisted, "what was on it is not started, either")
+		return api.RunContainerResult{}, activity.ErrResultPending
+	}
 	w2.order(time.Second, 2, api.Orders{Run: []api.Assignment{assignment("c-2")}})
 	w2.after(time.Minute, func() { require.NoError(t, w2.env.CompleteActivity(token, nil, nil)) })
 	state := w2.liveWith(in)

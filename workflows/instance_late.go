@@ -23,7 +23,7 @@ func (i *instance) bootClock(ctx workflow.Context) {
 		wait := i.aliveAt.Add(timeout).Sub(workflow.Now(ctx))
 		switch {
 		case i.isLate():
-			if i.await(ctx, func() bool { return over() || !i.isLate() }); !over() {
+			if i.await(ctx, func() bool { return over() || !i.isLate() && !i.explains }); !over() {
 				i.heardOf(ctx)
 			}
 		case wait > 0:

@@ -2,8 +2,10 @@ package workflows_test
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -137,4 +139,38 @@ func TestAFoundInstanceSettlesForLongerThanAnActivityTakesToHearOfItsWorkflowsEn
 			assert.InDelta(t, c.settles.Seconds(), listed.Sub(began).Seconds(), 1)
 		})
 	}
+}
+
+// Orders may come in while it is found out why an instance did not boot.
+func TestABootTimeoutDoesNotCountAnewWhileItIsExplained(t *testing.T) {
+	w := newWorld(t)
+	w.bootProbe = func() error { return errNotYet }
+	copies := 0
+	w.copies = func(context.Context) error {
+		if copies++; copies > 1 {
+			return errRefused
+		}
+		return activity.ErrResultPending
+	}
+	w.explains = func(ctx context.Context) error {
+		token := activity.GetInfo(ctx).TaskToken
+		w.after(time.Second, func() {
+			w.env.SignalWorkflow(api.SignalOrders, api.Orders{Seq: 1, Resume: []api.Assignment{assignment("c-1")}})
+		})
+		w.after(2*time.Second, func() { require.NoError(t, w.env.CompleteActivity(token, "it says nothing", nil)) })
+		return activity.ErrResultPending
+	}
+	in := instanceInput()
+	in.Found = &api.Found{Name: in.Name, CloudID: "i-9", Type: in.Type.Name, Behavior: api.Run, CreatedAt: time.Now()}
+	state := w.liveWith(in)
+	assert.Contains(t, strings.Join(state.Notes, "\n"), "boot timeout 10m0s at boot probe of i-9")
+}
+
+func TestWhatIsSaidOfEachLostContainerIsShort(t *testing.T) {
+	w := newWorld(t)
+	w.order(time.Second, 1, api.Orders{Run: []api.Assignment{assignment("c-1")}})
+	w.sees(10*time.Second, func() api.WatchResult { return api.WatchResult{Unreachable: strings.Repeat("no route ", 500)} })
+	w.live()
+	require.Len(t, w.ended(), 1)
+	assert.Equal(t, 300, utf8.RuneCountInString(w.ended()[0].Detail), "a report has room for hundreds")
 }

@@ -82,6 +82,10 @@ func (i *instance) failedBoot() string {
 	return api.BootAborted
 }
 
+// detailAtMost is how many characters say of each container why it was lost: a report has room
+// for hundreds of them.
+const detailAtMost = 300
+
 // shutDown destroys the instance and returns once the cloud no longer has it.
 // Only then are the containers that were on it lost.
 func (i *instance) shutDown(ctx workflow.Context) {
@@ -98,7 +102,7 @@ func (i *instance) shutDown(ctx workflow.Context) {
 		if a.givenUp {
 			how = api.Unkillable
 		}
-		i.end(ctx, a, api.Ended{How: how, Detail: fmt.Sprintf("instance %s: %s", i.called(), i.state.Reason)})
+		i.end(ctx, a, api.Ended{How: how, Detail: api.Clip(fmt.Sprintf("instance %s: %s", i.called(), i.state.Reason), detailAtMost)})
 	}
 	i.state.GoneAt = api.Time{Time: workflow.Now(ctx)}
 	i.time(ctx, "drover_destroy_duration", i.state.LeftAt, i.state.GoneAt)

@@ -176,6 +176,9 @@ func (i *instance) takeOrders(ctx workflow.Context, data json.RawMessage) error 
 		i.ordersFrom, i.ordersSeen = orders.Fleet, 0
 		i.report()
 	}
+	if orders.Greet {
+		i.report()
+	}
 	i.ordersSeen = max(i.ordersSeen, orders.Seq)
 	for _, a := range orders.Run {
 		switch {

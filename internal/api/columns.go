@@ -27,7 +27,7 @@ type columns struct {
 func toColumns(all []CarriedContainer) columns {
 	return columns{
 		Count:    len(all),
-		ID:       column(all, func(c *CarriedContainer) string { return c.ID }),
+		ID:       column(all, carriedID),
 		Label:    column(all, func(c *CarriedContainer) string { return c.Label }),
 		Instance: column(all, func(c *CarriedContainer) string { return c.Instance }),
 		Workflow: column(all, func(c *CarriedContainer) string { return c.Workflow }),
@@ -46,6 +46,14 @@ func toColumns(all []CarriedContainer) columns {
 	}
 }
 
+// carriedID is a container's ID, unless it follows from its workflow's.
+func carriedID(c *CarriedContainer) string {
+	if c.Workflow != "" && ContainerID(c.Workflow) == c.ID {
+		return ""
+	}
+	return c.ID
+}
+
 // rows returns the containers.
 func (c columns) rows() []CarriedContainer {
 	order, queued, sent := sums(c.Order), sums(c.QueuedMS), sums(c.SentMS)
@@ -56,6 +64,9 @@ func (c columns) rows() []CarriedContainer {
 			Shape: at(c.Shape, k), Priority: at(c.Priority, k),
 			Attempts: at(c.Attempts, k), Attempt: at(c.Attempt, k), Used: at(c.Used, k), Highest: at(c.Highest, k),
 			Order: at(order, k), QueuedMS: at(queued, k), SentMS: at(sent, k), Cancel: at(c.Cancel, k), After: at(c.After, k), Revoked: at(c.Revoked, k),
+		}
+		if all[k].ID == "" {
+			all[k].ID = ContainerID(all[k].Workflow)
 		}
 	}
 	return all

@@ -33,6 +33,8 @@ type SyncResult struct {
 	Vanished []string `json:"vanished,omitempty"`
 	// Suspected is where they differed in the last look only.
 	Suspected Suspicion `json:"suspected,omitzero"`
+	// Failed: the cloud could not be looked at, so that nothing else has changed.
+	Failed bool `json:"failed,omitempty"`
 }
 
 // Suspicion are the names of instances that one look at the cloud's list found where the
@@ -47,7 +49,7 @@ func (s Suspicion) IsZero() bool { return len(s.Found)+len(s.Vanished) == 0 }
 
 // Looks is what a Fleet knows of the looks at the cloud's list.
 type Looks struct {
-	// Last is when one was last heard of.
+	// Last is when one was last heard of, also one that failed.
 	Last time.Time `json:"last"`
 	// Suspected is what it has found, and the next one has to confirm.
 	Suspected Suspicion `json:"suspected,omitzero"`

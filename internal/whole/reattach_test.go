@@ -103,3 +103,51 @@ func TestAnotherAttemptOnTheSameInstanceIsKilled(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, 1, result.Attempts)
 }
+
+// startsLate is a runner that knows a container only once it has started it.
+const startsLate = `#!/bin/sh
+case $1 in
+version) echo scripted ;;
+list) cat CONTROL/list 2>/dev/null || true ;;
+start)
+	cat >/dev/null
+	echo start >>CONTROL/log
+	while [ ! -e CONTROL/gate ]; do sleep 0.1; done
+	echo $2 >CONTROL/list ;;
+wait | logs)
+	while grep -qx $2 CONTROL/list; do sleep 0.1; done
+	[ $1 = logs ] || echo '{"exit_code": 143, "started_at": "2026-01-01T00:00:00Z", "finished_at": "2026-01-01T00:00:01Z"}' ;;
+kill)
+	echo kill >>CONTROL/log
+	grep -qx $2 CONTROL/list 2>/dev/null || exit 4
+	sed -i /^$2\$/d CONTROL/list ;;
+esac
+`
+
+// TestAContainerThatIsCancelledWhileItIsStartedIsKilledOnceItHas has its instance not know it
+// yet when it is to be killed.
+func TestAContainerThatIsCancelledWhileItIsStartedIsKilledOnceItHas(t *testing.T) {
+	t.Parallel()
+	control := t.TempDir()
+	path := func(name string) string { return filepath.Join(control, name) }
+	require.NoError(t, os.WriteFile(path("runner"), []byte(strings.ReplaceAll(startsLate, "CONTROL", control)), 0o755))
+	logged := func(what string) func() bool {
+		return func() bool {
+			text, err := os.ReadFile(path("log"))
+			return err == nil && strings.Contains(string(text), what)
+		}
+	}
+	s := newSystem(t, func(spec *fleetspec.Spec) {
+		staysIdle(spec)
+		spec.Runner.Source = path("runner")
+		spec.Timeouts.Signal = fleetspec.Duration(time.Second)
+	})
+	run := s.submit("late", map[string]any{"command": []string{"true"}})
+	s.eventually(time.Minute, logged("start"), "it is being started")
+	require.NoError(t, s.client.CancelWorkflow(t.Context(), run.GetID(), ""))
+	s.eventually(time.Minute, logged("kill"), "it is to be killed")
+	require.NoError(t, os.WriteFile(path("gate"), nil, 0o600))
+	_, err := s.result(run)
+	require.ErrorContains(t, err, "canceled")
+	assert.Zero(t, s.fleet().Running)
+}
