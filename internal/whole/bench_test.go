@@ -155,6 +155,7 @@ func benchmarkTurnaround(b *testing.B, command ...string) {
 		first := s.submit(fmt.Sprintf("t-%d", round), map[string]any{
 			"command": []string{"sh", "-c", "until [ -e $QUEUED ]; do sleep 0.05; done"}, "env": map[string]string{"QUEUED": queued},
 		})
+		s.eventually(30*time.Second, func() bool { return s.fleet().Running == 1 }, "the first one runs, and none overtakes it")
 		runs := []client.WorkflowRun{first}
 		for k := range 60 {
 			runs = append(runs, s.submit(fmt.Sprintf("t-%d-%d", round, k), map[string]any{"command": command}))
