@@ -29,17 +29,20 @@ func (p *planner) lookAhead(order []entry) {
 	waiting := slices.DeleteFunc(order, func(e entry) bool { return p.d.outcomes[e.index].kind != outcomeQueued })
 	p.callBack(waiting)
 	seats, hopeless := p.seats(), make([]bool, len(p.w.Shapes))
+	later := false // than whom an instance is emptied for
 	for _, e := range waiting {
 		shape := p.w.Containers[e.index].Shape
 		if len(seats) == 0 {
 			return
 		}
 		if hopeless[shape] {
+			later = later || e.index == p.emptyFor
 			continue
 		}
-		at := slices.IndexFunc(seats, func(s seat) bool { return p.canSit(e, s) })
+		at := slices.IndexFunc(seats, func(s seat) bool { return (s.slot != p.emptying || !later) && p.canSit(shape, s) })
+		later = later || e.index == p.emptyFor
 		if at < 0 {
-			hopeless[shape] = e.index != p.emptyFor
+			hopeless[shape] = true
 			continue
 		}
 		p.sendAhead(e, seats[at])
@@ -50,10 +53,9 @@ func (p *planner) lookAhead(order []entry) {
 	}
 }
 
-// canSit reports whether a container can be sent ahead to the seat.
-func (p *planner) canSit(e entry, s seat) bool {
-	shape := p.w.Containers[e.index].Shape
-	return (s.slot != p.emptying || e.index == p.emptyFor) && p.fitsOf(shape)[p.slots[s.slot].typ] &&
+// canSit reports whether a container of the shape can be sent ahead to the seat.
+func (p *planner) canSit(shape int, s seat) bool {
+	return p.fitsOf(shape)[p.slots[s.slot].typ] &&
 		slices.ContainsFunc(s.heirs, func(h choice) bool { return p.leavesRoom(h, shape) })
 }
 
