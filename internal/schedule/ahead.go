@@ -31,16 +31,15 @@ func (p *planner) lookAhead(order []entry) {
 	seats, hopeless := p.seats(), make([]bool, len(p.w.Shapes))
 	later := false // than whom an instance is emptied for
 	for _, e := range waiting {
-		shape := p.w.Containers[e.index].Shape
 		if len(seats) == 0 {
 			return
 		}
+		shape, inTime := p.w.Containers[e.index].Shape, !later
+		later = later || e.index == p.emptyFor
 		if hopeless[shape] {
-			later = later || e.index == p.emptyFor
 			continue
 		}
-		at := slices.IndexFunc(seats, func(s seat) bool { return (s.slot != p.emptying || !later) && p.canSit(shape, s) })
-		later = later || e.index == p.emptyFor
+		at := slices.IndexFunc(seats, func(s seat) bool { return (s.slot != p.emptying || inTime) && p.canSit(shape, s) })
 		if at < 0 {
 			hopeless[shape] = true
 			continue

@@ -31,11 +31,12 @@ func TestAhead(t *testing.T) {
 			w.Containers[0].Since = w.Now.Add(-Brief)
 			return w
 		}(), ""},
-		"one at a time":                           {full().short().next("a", two, "n", time.Second, 0).queue(two, "b"), "wake 12:00:04"},
-		"not where an instance can be bought":     {full().short().limits(func(l *Limits) { l.MaxInstances = 2 }).queue(two, "b"), "b awaits new 0, create small"},
-		"not on one that takes nothing new":       {full().short().add(Leaving, "small", "z").limits(func(l *Limits) { l.MaxInstances = 2 }).queue(two, "b"), "b on a after x, wake 12:00:05"},
-		"called back when it has waited for long": {full().short().next("a", two, "n", Brief, 0), "call back n"},
-		"called back when there is room":          {full().short().limits(func(l *Limits) { l.MaxInstances = 2 }).up("small", "b").next("a", two, "n", time.Second, 0), "call back n"},
+		"one at a time":                       {full().short().next("a", two, "n", time.Second, 0).queue(two, "b"), "wake 12:00:04"},
+		"not where an instance can be bought": {full().short().limits(func(l *Limits) { l.MaxInstances = 2 }).queue(two, "b"), "b awaits new 0, create small"},
+		"not on one that takes nothing new":   {full().short().add(Leaving, "small", "z").limits(func(l *Limits) { l.MaxInstances = 2 }).queue(two, "b"), "b on a after x, wake 12:00:05"},
+		"nor one that an instance is emptied for before one that waits for another": {full().short().add(Leaving, "small", "z").limits(func(l *Limits) { l.MaxInstances = 2 }).queue(two, "b c"), "b on a after x, wake 12:00:05"},
+		"called back when it has waited for long":                                   {full().short().next("a", two, "n", Brief, 0), "call back n"},
+		"called back when there is room":                                            {full().short().limits(func(l *Limits) { l.MaxInstances = 2 }).up("small", "b").next("a", two, "n", time.Second, 0), "call back n"},
 		"only as many as there is room for": {fleet().limits(func(l *Limits) { l.MaxInstances = 3 }).up("small", "a", "b", "c").runs("a", two, "x").runs("b", two, "y").short().
 			next("a", two, "m", time.Second, 0).next("b", two, "n", time.Second, 0), "call back n, wake 12:00:04"},
 		"not for one that boots": {fleet().limits(func(l *Limits) { l.MaxInstances = 2 }).up("small", "a").runs("a", two, "x").short().
