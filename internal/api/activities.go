@@ -131,18 +131,6 @@ type WatchInput struct {
 	Preemptible bool `json:"preemptible,omitempty"`
 }
 
-// Watched is what the heartbeats of a Watch activity keep for the worker that takes it
-// over, and for the workflow's next run.
-type Watched struct {
-	// LastProbe is when a probe last succeeded.
-	LastProbe time.Time `json:"last_probe"`
-	// Listed are the containers that the last one listed.
-	Listed []string `json:"listed,omitempty"`
-	// StaleSince is since when the supervisors of those have been gone that the last one
-	// called stale.
-	StaleSince map[string]time.Time `json:"stale_since,omitempty"`
-}
-
 // LastSeenInput is the input of the LastSeen activity, which returns a Watched.
 type LastSeenInput struct {
 	// WorkflowID and RunID are the instance's workflow, whose pending activity is

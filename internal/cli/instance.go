@@ -10,7 +10,6 @@ import (
 
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/workflowservice/v1"
-	"go.temporal.io/sdk/converter"
 
 	"drover/internal/api"
 )
@@ -160,14 +159,9 @@ type Doing struct {
 // lastProbe returns when a probe last succeeded, as the heartbeat of the activity that
 // watches the instance says: it is not in the history. Otherwise: known.
 func lastProbe(d described, known api.Time) api.Time {
-	for _, a := range d.info.GetPendingActivities() {
-		var seen api.Watched
-		if a.GetActivityType().GetName() != api.WatchActivity || a.GetHeartbeatDetails() == nil {
-			continue
-		}
-		if converter.GetDefaultDataConverter().FromPayloads(a.GetHeartbeatDetails(), &seen) == nil && seen.LastProbe.After(known.Time) {
-			known.Time = seen.LastProbe
-		}
+	seen, err := api.LastWatched(d.info.GetPendingActivities())
+	if err == nil && seen.LastProbe.After(known.Time) {
+		known.Time = seen.LastProbe
 	}
 	return known
 }
