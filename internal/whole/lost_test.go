@@ -12,6 +12,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/client"
 
 	"drover/internal/api"
 	"drover/internal/cloud"
@@ -20,26 +21,48 @@ import (
 
 func quickSync(spec *fleetspec.Spec) { spec.Intervals.Sync = fleetspec.Duration(time.Second) }
 
+// orphan is a container that runs while neither its fleet nor its instance has a workflow.
+type orphan struct {
+	*system
+	run           client.WorkflowRun
+	instance      api.InstanceState
+	witness, gate string // of its starts; it ends when that is there
+}
+
+// orphaned has a container run, which must start within some time, and terminates the
+// workflows that look after it.
+func (s *system) orphaned(within time.Duration) orphan {
+	dir := s.TempDir()
+	c := orphan{system: s, witness: filepath.Join(dir, "starts"), gate: filepath.Join(dir, "gate")}
+	c.run = s.submit("orphan", map[string]any{"command": []string{"sh", "-c", "echo x >>" + c.witness + "; while [ ! -e " + c.gate + " ]; do sleep 0.1; done; exit 6"}})
+	c.instance = s.instance(api.StateRunning)
+	s.eventually(within, func() bool { _, err := os.Stat(c.witness); return err == nil }, "the container starts")
+	for _, id := range []string{api.FleetWorkflowID("default"), c.instance.WorkflowID} {
+		require.NoError(s, s.client.TerminateWorkflow(s.Context(), id, "", "test"))
+	}
+	return c
+}
+
+// adopted has a new fleet find the container, which then ends where it has begun.
+func (c orphan) adopted() api.ContainerResult {
+	c.apply(quickSync)
+	c.eventually(60*time.Second, func() bool { return c.fleet().Running == 1 }, "the fleet knows its container again")
+	require.NoError(c, os.WriteFile(c.gate, nil, 0o600))
+	result, err := c.result(c.run)
+	require.NoError(c, err)
+	assert.Equal(c, 6, result.ExitCode)
+	assert.Equal(c, c.instance.Name, result.Instance)
+	return result
+}
+
 func TestAFleetThatWasTerminatedAndAppliedAgainStartsNothingTwice(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t, quickSync)
-	witness, gate := filepath.Join(t.TempDir(), "starts"), filepath.Join(t.TempDir(), "gate")
-	run := s.submit("once", map[string]any{"command": []string{"sh", "-c", "echo x >>" + witness + "; while [ ! -e " + gate + " ]; do sleep 0.1; done; exit 6"}})
-	i := s.instance(api.StateRunning)
-	s.eventually(10*time.Second, func() bool { _, err := os.Stat(witness); return err == nil }, "the container starts")
-	for _, id := range []string{api.FleetWorkflowID("default"), i.WorkflowID} {
-		require.NoError(t, s.client.TerminateWorkflow(t.Context(), id, "", "test"))
-	}
-	s.apply(quickSync)
-	s.eventually(60*time.Second, func() bool { return s.fleet().Running == 1 }, "the fleet knows its container again")
-	require.NoError(t, os.WriteFile(gate, nil, 0o600))
-	result, err := s.result(run)
-	require.NoError(t, err)
-	assert.Equal(t, 6, result.ExitCode)
-	assert.Equal(t, i.Name, result.Instance)
+	c := s.orphaned(10 * time.Second)
+	i, result := c.instance, c.adopted()
 	took := result.FinishedAt.Sub(result.StartedAt.Time)
 	assert.InDelta(t, i.Price*took.Hours()/2, result.Cost, 1e-9, "also a container that was adopted costs something")
-	starts, err := os.ReadFile(witness)
+	starts, err := os.ReadFile(c.witness)
 	require.NoError(t, err)
 	assert.Equal(t, "x\n", string(starts), "it was started once")
 }
@@ -47,13 +70,8 @@ func TestAFleetThatWasTerminatedAndAppliedAgainStartsNothingTwice(t *testing.T) 
 func TestAnInstanceThatIsFoundWithoutItsTypeKeepsItsContainerAndDrains(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t, quickSync)
-	witness, gate := filepath.Join(t.TempDir(), "starts"), filepath.Join(t.TempDir(), "gate")
-	run := s.submit("typeless", map[string]any{"command": []string{"sh", "-c", "echo x >>" + witness + "; while [ ! -e " + gate + " ]; do sleep 0.1; done; exit 6"}})
-	i := s.instance(api.StateRunning)
-	s.eventually(30*time.Second, func() bool { _, err := os.Stat(witness); return err == nil }, "the container starts")
-	for _, id := range []string{api.FleetWorkflowID("default"), i.WorkflowID} {
-		require.NoError(t, s.client.TerminateWorkflow(t.Context(), id, "", "test"))
-	}
+	c := s.orphaned(30 * time.Second)
+	i := c.instance
 	tagsFile := filepath.Join(s.dir, "instances", "default", i.Name, "tags.json")
 	text, err := os.ReadFile(tagsFile)
 	require.NoError(t, err)
@@ -64,13 +82,7 @@ func TestAnInstanceThatIsFoundWithoutItsTypeKeepsItsContainerAndDrains(t *testin
 	text, err = json.Marshal(tags)
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(tagsFile, text, 0o600))
-	s.apply(quickSync)
-	s.eventually(60*time.Second, func() bool { return s.fleet().Running == 1 }, "the fleet knows its container again")
-	require.NoError(t, os.WriteFile(gate, nil, 0o600))
-	result, err := s.result(run)
-	require.NoError(t, err)
-	assert.Equal(t, 6, result.ExitCode)
-	assert.Equal(t, i.Name, result.Instance)
+	c.adopted()
 	last := s.gone(api.InstanceState{WorkflowID: i.WorkflowID})
 	assert.Equal(t, "drained: it has no tag that says its type", last.Reason)
 	s.eventually(30*time.Second, func() bool { return len(s.fleet().Instances) == 0 }, "the fleet forgets it")

@@ -14,6 +14,15 @@ import (
 	"drover/internal/fleetspec"
 )
 
+// scripted writes a runner that is a script, and returns where the files are by which it and a
+// test talk to each other; it is one of them.
+func scripted(t *testing.T, script string) (path func(name string) string) {
+	control := t.TempDir()
+	path = func(name string) string { return filepath.Join(control, name) }
+	require.NoError(t, os.WriteFile(path("runner"), []byte(strings.ReplaceAll(script, "CONTROL", control)), 0o755))
+	return path
+}
+
 // startsOnce is a runner that starts a container once, and then can't be asked to again.
 const startsOnce = `#!/bin/sh
 case $1 in
@@ -35,9 +44,7 @@ esac
 // a container on an instance that is too busy for another call to start it.
 func TestAContainerThatRunsIsNotTakenForOneThatCouldNotBeStarted(t *testing.T) {
 	t.Parallel()
-	control := t.TempDir()
-	path := func(name string) string { return filepath.Join(control, name) }
-	require.NoError(t, os.WriteFile(path("runner"), []byte(strings.ReplaceAll(startsOnce, "CONTROL", control)), 0o755))
+	path := scripted(t, startsOnce)
 	started := func() int {
 		text, err := os.ReadFile(path("log"))
 		if err != nil {
@@ -82,9 +89,7 @@ esac
 // more: the container would run twice.
 func TestAnotherAttemptOnTheSameInstanceIsKilled(t *testing.T) {
 	t.Parallel()
-	control := t.TempDir()
-	path := func(name string) string { return filepath.Join(control, name) }
-	require.NoError(t, os.WriteFile(path("runner"), []byte(strings.ReplaceAll(listsMore, "CONTROL", control)), 0o755))
+	path := scripted(t, listsMore)
 	s := newSystem(t, func(spec *fleetspec.Spec) {
 		staysIdle(spec)
 		spec.Runner.Source = path("runner")
@@ -128,9 +133,7 @@ esac
 // yet when it is to be killed.
 func TestAContainerThatIsCancelledWhileItIsStartedIsKilledOnceItHas(t *testing.T) {
 	t.Parallel()
-	control := t.TempDir()
-	path := func(name string) string { return filepath.Join(control, name) }
-	require.NoError(t, os.WriteFile(path("runner"), []byte(strings.ReplaceAll(startsLate, "CONTROL", control)), 0o755))
+	path := scripted(t, startsLate)
 	logged := func(what string) func() bool {
 		return func() bool {
 			text, err := os.ReadFile(path("log"))
